@@ -1,0 +1,93 @@
+"""The front door: finds the command, turns every way to fail into one line and an exit status.
+
+``loopmon`` and ``loopmon FILTER`` are the monitor; a first word that names a command is that command.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from loopmon import __version__
+from loopmon.clean import clean
+from loopmon.commands.ls import ls
+from loopmon.commands.monitor import monitor
+from loopmon.exit_status import ExitStatus
+from loopmon.sources import SourceDeniedError, SourceError
+
+GROUP_OPTIONS = frozenset({"--help", "-h", "--version"})
+
+
+class Front(click.Group):
+    """A group whose unnamed command is the monitor."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in GROUP_OPTIONS):
+            args = [monitor.name or "", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in super().list_commands(ctx) if name != monitor.name]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [record for p in self.get_params(ctx) if (record := p.get_help_record(ctx))]
+        of_monitor = [record for p in monitor.params if (record := p.get_help_record(ctx))]
+        with formatter.section("Options of the monitor"):
+            formatter.write_dl(of_monitor)
+        with formatter.section("Options"):
+            formatter.write_dl(own)
+        self.format_commands(ctx, formatter)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "[OPTIONS] [FILTER]...")
+        formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...", prefix="       ")
+
+
+@click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="loopmon", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Watch everything that talks over 127.0.0.0/8: who holds which port, and who is connected to whom."""
+
+
+cli.add_command(monitor)
+cli.add_command(ls)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one command line. Returns the exit status; prints at most one line about a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character still gets the rest
+    try:
+        status = cli.main(args, prog_name="loopmon", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return _fail(ExitStatus.USAGE, error.format_message())
+    except SourceDeniedError as error:
+        return _fail(ExitStatus.NOT_PERMITTED, f"{error}; try sudo")
+    except SourceError as error:
+        return _fail(ExitStatus.UNREADABLE, str(error))
+    except (KeyboardInterrupt, click.Abort):
+        return ExitStatus.INTERRUPTED
+    except OSError as error:
+        return _lost_output(error)
+    return status if isinstance(status, int) else ExitStatus.OK
+
+
+def _fail(status: ExitStatus, reason: str) -> ExitStatus:
+    click.echo(f"loopmon: {clean(reason)}", err=True)
+    return status
+
+
+def _lost_output(error: OSError) -> ExitStatus:
+    """A reader that has seen enough is no error; a full disk is. Either way nothing more can be written,
+    so what is left in the buffer must not come up again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        return ExitStatus.OK
+    return _fail(ExitStatus.NO, f"could not write the output: {error.strerror or error}")

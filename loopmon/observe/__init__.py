@@ -1,0 +1,1 @@
+"""Sockets into a Snapshot: scope, pairing, processes, changes, and the monitor that does it once a tick."""

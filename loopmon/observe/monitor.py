@@ -1,0 +1,136 @@
+"""The one thread that looks: a reading, a snapshot, a frame, a wait, again.
+
+Owns the timing. Hands each frame to one callback, which is called in this thread and must not block.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from loopmon.model import Frame, ProcessId, Scope
+from loopmon.observe.observer import Observer
+from loopmon.sources import Source, SourceError
+
+MAX_SHARE = 10
+"""A poll may take one tenth of the interval; past that the interval grows."""
+AWAY_FACTOR = 5
+"""How much longer the interval is while nobody looks at the terminal tab."""
+JOIN_S = 0.2
+"""How long stopping waits for a poll that is under way. The thread is a daemon: it dies with the process."""
+
+_log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Start it once, stop it once; the setters may be called from any thread."""
+
+    def __init__(
+        self,
+        source: Source,
+        on_frame: Callable[[Frame], None],
+        *,
+        interval_s: float = 1.0,
+        scope: Scope | None = None,
+    ) -> None:
+        self._source = source
+        self._on_frame = on_frame
+        self._interval_s = interval_s
+        self._scope = scope or Scope()
+        self._focus: ProcessId | None = None
+        self._away = False
+        self._observer = Observer(source.name)
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="loopmon-monitor", daemon=True)
+        self._polls: deque[float] = deque(maxlen=3)
+        self._last: Frame | None = None
+        self._cpu_mark = (time.monotonic(), time.process_time())
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, waiting at most ``JOIN_S`` for a poll that is under way."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(JOIN_S)
+        if not self._thread.is_alive():
+            self._source.close()
+
+    def look_now(self) -> None:
+        """Cut the present wait short."""
+        self._wake.set()
+
+    def set_scope(self, scope: Scope) -> None:
+        self._scope = scope
+        self._wake.set()
+
+    def set_focus(self, process: ProcessId | None) -> None:
+        """The process whose details are read anew at every look."""
+        self._focus = process
+
+    def set_away(self, away: bool) -> None:
+        """Slow down while nobody looks; look at once when somebody does again."""
+        self._away = away
+        if not away:
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            frame = self._look()
+            if self._stopping.is_set():
+                return
+            self._last = frame
+            self._on_frame(frame)
+            self._wake.wait(frame.interval_s)
+
+    def _look(self) -> Frame:
+        started = time.monotonic()
+        snapshot = self._last.snapshot if self._last else None
+        try:
+            reading = self._source.read()
+            snapshot, changes = self._observer.observe(reading, self._scope, self._focus)
+            stale = None
+        except SourceError as error:
+            changes, stale = (), str(error)
+        except Exception as error:  # noqa: BLE001  the one boundary: a fault here must not end the monitor
+            _log.exception("a look failed")
+            changes, stale = (), f"internal error: {type(error).__name__}: {error}"
+        poll_s = time.monotonic() - started
+        self._polls.append(poll_s)
+        interval_s, slowed = self._interval()
+        return Frame(
+            number=self._last.number + 1 if self._last else 1,
+            snapshot=snapshot,
+            changes=changes,
+            stale=stale,
+            interval_s=interval_s,
+            slowed=slowed,
+            poll_s=poll_s,
+            cpu_percent=self._cpu_percent(),
+        )
+
+    def _interval(self) -> tuple[float, str | None]:
+        """The wait after this look, and why it is longer than asked for.
+
+        The fastest of the last polls decides, so that one slow poll on a busy machine changes nothing.
+        """
+        usual_poll_s = min(self._polls)
+        interval_s, slowed = self._interval_s, None
+        if usual_poll_s * MAX_SHARE > interval_s:
+            interval_s, slowed = usual_poll_s * MAX_SHARE, f"a look takes {usual_poll_s * 1000:.0f} ms"
+        if self._away:
+            interval_s, slowed = interval_s * AWAY_FACTOR, "nobody is looking"
+        return interval_s, slowed
+
+    def _cpu_percent(self) -> float:
+        wall, cpu = time.monotonic(), time.process_time()
+        last_wall, last_cpu = self._cpu_mark
+        self._cpu_mark = (wall, cpu)
+        return 100 * (cpu - last_cpu) / max(wall - last_wall, 1e-6)

@@ -1,0 +1,133 @@
+"""One reading after another into snapshots and the changes between them.
+
+Owns what must be remembered from look to look. Used by one thread at a time; does no timing of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from loopmon.model import (
+    Change,
+    Connection,
+    Listener,
+    Ports,
+    Process,
+    ProcessId,
+    Scope,
+    Snapshot,
+    Socket,
+    Status,
+)
+from loopmon.observe import scope as scoping
+from loopmon.observe.changes import by_id, differences
+from loopmon.observe.pairing import Pairing
+from loopmon.observe.processes import ProcessTable
+from loopmon.ports import port_class, system_ports
+from loopmon.sources import Reading
+
+
+class Observation(NamedTuple):
+    snapshot: Snapshot
+    changes: tuple[Change, ...]
+    """Since the observation before; none in the first. Rows outside the scope do not count."""
+
+
+class Observer:
+    """Everything on ``::1`` is followed too, so that changing the scope opens and closes nothing."""
+
+    def __init__(self, source_name: str) -> None:
+        self._source_name = source_name
+        self._ports: Ports | None = None
+        self._pairing: Pairing | None = None
+        self._processes = ProcessTable()
+        self._listeners: dict[str, Listener] | None = None
+        self._connections: dict[str, Connection] = {}
+        self._last: Snapshot | None = None
+
+    def observe(self, reading: Reading, scope: Scope, focus: ProcessId | None = None) -> Observation:
+        """``focus`` is the process whose details are wanted fresh."""
+        ports = self._ports = reading.ports or self._ports or system_ports()
+        pairing = self._pairing = self._pairing or Pairing(ports.ephemeral)
+        now = reading.taken_at
+        listening = [s for s in reading.sockets if scoping.is_listener(s) and scoping.is_loopback_listener(s)]
+        connected = [s for s in reading.sockets if scoping.is_loopback_connection(s)]
+        connections = by_id(pairing.join(connected, listening, now))
+        listeners = self._to_listeners(listening, connections.values(), ports, now)
+        changes: list[Change] = []
+        if self._listeners is not None:
+            changes += differences(self._listeners, listeners, now)
+            changes += differences(self._connections, connections, now)
+        self._listeners, self._connections = listeners, connections
+        processes = self._read_processes(reading, listeners.values(), connections.values(), focus)
+        snapshot = self._narrow(reading, scope, ports, processes)
+        return Observation(snapshot, tuple(change for change in changes if _in_scope(change.subject, scope)))
+
+    def _to_listeners(
+        self, sockets: Iterable[Socket], connections: Iterable[Connection], ports: Ports, now: float
+    ) -> dict[str, Listener]:
+        """In the order of address and port; unchanged ones are the same objects as before."""
+        live = (c for c in connections if c.status is not Status.TIME_WAIT)
+        counts = Counter(connection.listener_id for connection in live)
+        before = self._listeners or {}
+        listeners: dict[str, Listener] = {}
+        for socket in sorted(sockets, key=lambda s: (s.laddr.port, s.laddr.ip, s.id)):
+            old = before.get(socket.id)
+            new = Listener(
+                socket=socket,
+                exposed=scoping.is_exposed(socket),
+                port_class=port_class(socket.laddr.port, ports.ephemeral),
+                service=ports.services.get((socket.laddr.port, socket.protocol)),
+                connections=counts[socket.id],
+                first_seen=old.first_seen if old else now,
+                seen_opening=old.seen_opening if old else self._listeners is not None,
+            )
+            listeners[socket.id] = old if old == new else new
+        return listeners
+
+    def _read_processes(
+        self,
+        reading: Reading,
+        listeners: Iterable[Listener],
+        connections: Iterable[Connection],
+        focus: ProcessId | None,
+    ) -> Mapping[ProcessId, Process]:
+        if reading.processes is not None:
+            return reading.processes
+        wanted = {owner.process for listener in listeners for owner in listener.socket.owners}
+        for connection in connections:
+            wanted.update(owner.process for owner in connection.client.owners)
+            wanted.update(owner.process for owner in connection.server.owners)
+        processes = self._processes.read(wanted, reading.taken_at, focus)
+        if self._last and self._last.processes == processes:
+            return self._last.processes
+        return MappingProxyType(processes)
+
+    def _narrow(self, reading: Reading, scope: Scope, ports: Ports, processes: Mapping[ProcessId, Process]) -> Snapshot:
+        """Keep what is in scope and count the rest. A part in which nothing changed is the same tuple."""
+        assert self._listeners is not None
+        every_listener, every_connection = self._listeners.values(), self._connections.values()
+        listeners = tuple(row for row in every_listener if scoping.listener_in_scope(row, scope))
+        connections = tuple(row for row in every_connection if scoping.connection_in_scope(row, scope))
+        last = self._last
+        self._last = Snapshot(
+            taken_at=reading.taken_at,
+            source=self._source_name,
+            scope=scope,
+            ports=ports,
+            listeners=last.listeners if last and last.listeners == listeners else listeners,
+            connections=last.connections if last and last.connections == connections else connections,
+            processes=processes,
+            hidden=scoping.hidden_by(scope, every_listener, every_connection),
+            limits=reading.limits,
+        )
+        return self._last
+
+
+def _in_scope(row: Listener | Connection, scope: Scope) -> bool:
+    if isinstance(row, Listener):
+        return scoping.listener_in_scope(row, scope)
+    return scoping.connection_in_scope(row, scope)

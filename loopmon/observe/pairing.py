@@ -1,0 +1,208 @@
+"""Both ends of each connection, joined. Owns what must be remembered between looks to name them.
+
+Which end is the server is decided by the listener on that port, else by what was seen before, else by the
+ephemeral range. The result does not depend on the order of the sockets.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from loopmon.address import WILDCARDS, is_loopback4
+from loopmon.model import (
+    Connection,
+    End,
+    Endpoint,
+    Owner,
+    OwnerBasis,
+    Protocol,
+    RoleBasis,
+    Socket,
+)
+from loopmon.ports import port_class
+
+MAX_FORMER_LISTENERS = 4096
+
+_PairKey = tuple[Protocol, Endpoint, Endpoint]
+"""The two endpoints in sorted order, so that both ends give the same key."""
+
+
+class ListenerIndex:
+    """Finds the listener that answers at an endpoint."""
+
+    def __init__(self, listeners: Iterable[Socket]) -> None:
+        self._by_port: defaultdict[tuple[Protocol, int], list[Socket]] = defaultdict(list)
+        for listener in listeners:
+            self._by_port[listener.protocol, listener.laddr.port].append(listener)
+
+    def at(self, protocol: Protocol, where: Endpoint, end: Socket | None = None) -> Socket | None:
+        """The listener for ``where``; among equals the one that shares a holder with ``end``."""
+        candidates = self._by_port.get((protocol, where.port))
+        if not candidates:
+            return None
+        answering = [found for found in candidates if _answers(found, where.ip)]
+        return min(answering, key=lambda found: _preference(found, where.ip, end), default=None)
+
+
+def _answers(listener: Socket, ip: str) -> bool:
+    bound = listener.laddr.ip
+    if bound == ip:
+        return True
+    if bound == "0.0.0.0":
+        return is_loopback4(ip)
+    return bound == "::" and not (listener.v6only and is_loopback4(ip))
+
+
+def _preference(listener: Socket, ip: str, end: Socket | None) -> tuple[bool, bool, bool, str]:
+    """Smallest is best: the exact address, then the address's own family, then a shared holder."""
+    holders = {owner.process for owner in listener.owners}
+    shares = end is not None and any(owner.process in holders for owner in end.owners)
+    other_family = (listener.laddr.ip == "::") == is_loopback4(ip)
+    return (listener.laddr.ip in WILDCARDS, other_family, not shares, listener.id)
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """One connection from look to look, and both sockets that ``connection`` was made from."""
+
+    connection: Connection
+    sockets: tuple[Socket | None, Socket | None]
+    owners: dict[Endpoint, tuple[Owner, ...]]
+    """Who was last seen holding each end."""
+
+
+class Pairing:
+    """Joins the sockets of one look after another."""
+
+    def __init__(self, ephemeral: tuple[int, int]) -> None:
+        self._ephemeral = ephemeral
+        self._remembered: dict[str, _Remembered] | None = None
+        self._order: list[str] = []
+        self._listeners: list[tuple[str, tuple[Owner, ...]]] = []
+        self._former_listeners: dict[tuple[Protocol, Endpoint], None] = {}
+
+    def join(self, sockets: Iterable[Socket], listeners: Sequence[Socket], now: float) -> list[Connection]:
+        """The connections of these connected sockets, ordered by id; unchanged ones are the same objects."""
+        index = ListenerIndex(listeners)
+        signature = sorted((found.id, found.owners) for found in listeners)
+        listeners_changed = signature != self._listeners
+        before = self._remembered or {}
+        remembered: dict[str, _Remembered] = {}
+        for key, ordinal, one, other in _pairs(sockets):
+            pair_id = _pair_id(key, ordinal)
+            known = before.get(pair_id)
+            if known and not listeners_changed and known.sockets[0] is one and known.sockets[1] is other:
+                remembered[pair_id] = known
+            else:
+                remembered[pair_id] = self._joined(pair_id, key, (one, other), index, known, now)
+        if remembered.keys() != before.keys():
+            self._order = sorted(remembered)
+        self._remembered = remembered
+        self._listeners = signature
+        self._keep_former(listeners)
+        return [remembered[pair_id].connection for pair_id in self._order]
+
+    def _joined(
+        self,
+        pair_id: str,
+        key: _PairKey,
+        sockets: tuple[Socket | None, Socket | None],
+        index: ListenerIndex,
+        known: _Remembered | None,
+        now: float,
+    ) -> _Remembered:
+        protocol, one, other = key
+        server, roles = self._server(key, index, known.connection if known else None)
+        client = other if server == one else one
+        by_address = {other: sockets[1], one: sockets[0]}
+        listener = index.at(protocol, server, by_address[server])
+        owners = dict(known.owners) if known else {}
+        owners.update((found.laddr, found.owners) for found in sockets if found and found.owners)
+        connection = Connection(
+            id=pair_id,
+            protocol=protocol,
+            client=self._end(client, by_address[client], owners, None),
+            server=self._end(server, by_address[server], owners, listener),
+            roles=roles,
+            listener_id=listener.id if listener else None,
+            first_seen=known.connection.first_seen if known else now,
+            seen_opening=known.connection.seen_opening if known else self._remembered is not None,
+        )
+        if known and connection == known.connection:
+            connection = known.connection
+        return _Remembered(connection, sockets, owners)
+
+    def _server(self, key: _PairKey, index: ListenerIndex, known: Connection | None) -> tuple[Endpoint, RoleBasis]:
+        protocol, one, other = key
+        one_listens = index.at(protocol, one) is not None
+        if one_listens != (index.at(protocol, other) is not None):
+            return (one if one_listens else other), RoleBasis.LISTENER
+        if known:
+            was_listener = known.roles is RoleBasis.LISTENER
+            return known.server.addr, RoleBasis.SEEN if was_listener else known.roles
+        one_listened = self._listened(protocol, one)
+        if one_listened != self._listened(protocol, other):
+            return (one if one_listened else other), RoleBasis.SEEN
+        one_ephemeral = self._is_ephemeral(one)
+        if one_ephemeral != self._is_ephemeral(other):
+            return (other if one_ephemeral else one), RoleBasis.EPHEMERAL_RANGE
+        return min(one, other, key=lambda end: (end.port, end.ip)), RoleBasis.GUESS
+
+    def _end(
+        self,
+        addr: Endpoint,
+        socket: Socket | None,
+        held: Mapping[Endpoint, tuple[Owner, ...]],
+        listener: Socket | None,
+    ) -> End:
+        owners: tuple[Owner, ...] = ()
+        basis = OwnerBasis.UNKNOWN
+        if socket and socket.owners:
+            owners, basis = socket.owners, OwnerBasis.HOLDS
+        elif addr in held:
+            owners, basis = held[addr], OwnerBasis.HELD
+        elif listener and listener.owners:
+            owners, basis = listener.owners, OwnerBasis.LISTENS
+        return End(addr, socket, owners, basis, port_class(addr.port, self._ephemeral))
+
+    def _is_ephemeral(self, where: Endpoint) -> bool:
+        first, last = self._ephemeral
+        return first <= where.port <= last
+
+    def _listened(self, protocol: Protocol, where: Endpoint) -> bool:
+        addresses = (where.ip, "::", "0.0.0.0") if is_loopback4(where.ip) else (where.ip, "::")
+        return any((protocol, Endpoint(ip, where.port)) in self._former_listeners for ip in addresses)
+
+    def _keep_former(self, listeners: Iterable[Socket]) -> None:
+        former = self._former_listeners
+        for listener in listeners:
+            former.pop((listener.protocol, listener.laddr), None)
+            former[listener.protocol, listener.laddr] = None
+        while len(former) > MAX_FORMER_LISTENERS:
+            del former[next(iter(former))]
+
+
+def _pairs(sockets: Iterable[Socket]) -> Iterable[tuple[_PairKey, int, Socket | None, Socket | None]]:
+    """Each pair once: its key, its number among equals, the socket at either endpoint of the key."""
+    groups: defaultdict[_PairKey, list[Socket]] = defaultdict(list)
+    for found in sockets:
+        laddr, raddr = found.laddr, found.raddr
+        if raddr is not None:
+            ends = (laddr, raddr) if laddr <= raddr else (raddr, laddr)
+            groups[found.protocol, *ends].append(found)
+    for key, members in groups.items():
+        ones = sorted((s for s in members if s.laddr == key[1]), key=lambda s: s.id)
+        others = sorted((s for s in members if s.laddr != key[1]), key=lambda s: s.id)
+        if key[1] == key[2]:
+            others = ones  # a self-connect: one socket is both its ends
+        for ordinal, (one, other) in enumerate(zip_longest(ones, others), start=1):
+            yield key, ordinal, one, other
+
+
+def _pair_id(key: _PairKey, ordinal: int) -> str:
+    protocol, one, other = key
+    suffix = f"#{ordinal}" if ordinal > 1 else ""
+    return f"{protocol}:{one.ip}|{one.port}-{other.ip}|{other.port}{suffix}"

@@ -1,0 +1,185 @@
+"""A scripted machine for ``--demo``, tests and screenshots: every kind of row, changing over time.
+
+What it shows is a pure function of the seed and of how often it was read; each reading is one second of
+the script's own clock. It touches no socket of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from random import Random
+
+from loopmon.model import Endpoint, Family, Owner, OwnerUnknown, Process, ProcessId, Protocol, Socket, Status
+from loopmon.sources import demo_cast as cast
+from loopmon.sources.reading import Reading
+
+LOCAL = "127.0.0.1"
+TIME_WAIT_S = 60
+VISIT_PERIOD_S = 45
+"""A small server comes up for 30 of every 45 seconds."""
+
+
+class DemoSource:
+    name = "demo"
+
+    def __init__(self, seed: int = 7) -> None:
+        self._seed = seed
+        self._second = -1
+        self._sockets: dict[Socket, Socket] = {}
+
+    def read(self) -> Reading:
+        self._second += 1
+        visitors: dict[ProcessId, Process] = {p.id: p for p in cast.RESIDENTS}
+        scene = [*_listeners(), *_steady(), *_troubled()]
+        for process, sockets in (*_visiting_server(self._second), *_short_clients(self._seed, self._second)):
+            visitors[process.id] = process
+            scene.extend(sockets)
+        self._sockets = {found: self._sockets.get(found, found) for found in scene}
+        return Reading(
+            taken_at=cast.START + self._second,
+            sockets=tuple(self._sockets.values()),
+            limits=("owners of other users' sockets cannot be read without root",),
+            processes=visitors,
+            ports=cast.PORTS,
+        )
+
+    def close(self) -> None:
+        self._sockets.clear()
+
+
+def _owned_by(processes: Iterable[Process], fd: int) -> tuple[Owner, ...]:
+    return tuple(Owner(process.id, fd) for process in processes)
+
+
+def _listen(
+    ip: str,
+    port: int,
+    *owners: Process,
+    protocol: Protocol = Protocol.TCP,
+    unknown: OwnerUnknown | None = None,
+    v6only: bool | None = None,
+    sibling: int = 1,
+) -> Socket:
+    return Socket(
+        id=f"{protocol}:{ip}|{port}" + (f"#{sibling}" if sibling > 1 else ""),
+        protocol=protocol,
+        family=Family.IPV6 if ":" in ip else Family.IPV4,
+        status=Status.LISTEN if protocol is Protocol.TCP else Status.NONE,
+        laddr=Endpoint(ip, port),
+        owners=_owned_by(owners, 19),
+        owner_unknown=unknown,
+        v6only=v6only,
+    )
+
+
+def _end(
+    laddr: Endpoint,
+    raddr: Endpoint,
+    status: Status,
+    owner: Process | None,
+    unknown: OwnerUnknown | None = None,
+) -> Socket:
+    return Socket(
+        id=f"tcp:{laddr.ip}|{laddr.port}>{raddr.ip}|{raddr.port}",
+        protocol=Protocol.TCP,
+        family=Family.IPV6 if ":" in laddr.ip else Family.IPV4,
+        status=status,
+        laddr=laddr,
+        raddr=raddr,
+        owners=_owned_by([owner], 23) if owner else (),
+        owner_unknown=None if owner else unknown or OwnerUnknown.KERNEL,
+    )
+
+
+def _pair(
+    client_port: int, client: Process | None, port: int, server: Process | None, ip: str = LOCAL
+) -> tuple[Socket, Socket]:
+    near, far = Endpoint(ip, client_port), Endpoint(ip, port)
+    established = Status.ESTABLISHED
+    return (
+        _end(near, far, established, client, OwnerUnknown.OTHER_USER),
+        _end(far, near, established, server, OwnerUnknown.OTHER_USER),
+    )
+
+
+def _listeners() -> Iterator[Socket]:
+    other_user = OwnerUnknown.OTHER_USER
+    yield _listen(LOCAL, 3000, cast.API)
+    yield _listen("0.0.0.0", 5173, cast.WEB)
+    yield _listen(LOCAL, 8000, cast.OLD_API)
+    yield _listen(LOCAL, 5432, cast.POSTGRES)
+    yield _listen("::1", 5432, cast.POSTGRES)
+    yield _listen(LOCAL, 6379, cast.REDIS)
+    yield _listen(LOCAL, 8080, *cast.GUNICORN)
+    yield _listen("::", 8081, cast.JAVA, v6only=False)
+    yield _listen("::", 6006, cast.STORYBOOK, v6only=True)
+    yield _listen("0.0.0.0", 9000, unknown=other_user)
+    yield _listen(LOCAL, 34567, cast.CODE)
+    for number, worker in enumerate(cast.NGINX, start=1):
+        yield _listen("127.0.0.2", 8443, worker, sibling=number)
+    yield _listen("127.0.0.53", 53, protocol=Protocol.UDP, unknown=other_user)
+    yield _listen("0.0.0.0", 5353, cast.CHROME, protocol=Protocol.UDP)
+
+
+def _steady() -> Iterator[Socket]:
+    """Connections that stay for as long as the demo runs."""
+    for port in (49342, 49350, 49366, 49402):
+        yield from _pair(port, cast.CHROME, 3000, cast.API)
+    yield from _pair(51920, cast.CHROME, 5173, cast.WEB)
+    yield from _pair(52044, cast.WEB, 3000, cast.API)
+    for port in (40112, 40126, 40134, 40150, 40162):
+        yield from _pair(port, cast.API, 5432, cast.POSTGRES)
+    yield from _pair(44210, cast.API, 6379, cast.REDIS)
+    for port, worker in zip((40318, 40322, 40340), cast.GUNICORN[1:], strict=True):
+        yield from _pair(port, worker, 5432, cast.POSTGRES)
+    yield from _pair(40500, cast.PSQL, 5432, cast.POSTGRES, ip="::1")
+    yield from _pair(47800, cast.JAVA, 9000, None)
+    yield from _pair(57573, None, 5432, cast.POSTGRES)
+
+
+def _troubled() -> Iterator[Socket]:
+    """Ends that are missing, waiting, closing or their own other end."""
+    probe, server = Endpoint(LOCAL, 50100), Endpoint(LOCAL, 8000)
+    yield _end(probe, server, Status.ESTABLISHED, cast.PROBE)
+    yield _end(server, probe, Status.ESTABLISHED, None, OwnerUnknown.NOT_ACCEPTED)
+    gone = Endpoint(LOCAL, 50088)
+    yield _end(server, gone, Status.CLOSE_WAIT, cast.OLD_API)
+    yield _end(gone, server, Status.FIN_WAIT2, None, OwnerUnknown.CLOSED_BY_PROCESS)
+    yield _end(Endpoint(LOCAL, 58210), Endpoint(LOCAL, 9443), Status.SYN_SENT, cast.WGET)
+    itself = Endpoint(LOCAL, 45999)
+    yield _end(itself, itself, Status.ESTABLISHED, cast.LOOPER)
+
+
+def _visiting_server(second: int) -> Iterator[tuple[Process, list[Socket]]]:
+    visit, phase = divmod(second, VISIT_PERIOD_S)
+    if not 3 <= phase < 33:
+        return
+    started = visit * VISIT_PERIOD_S + 3
+    process = cast.person(
+        9100 + visit, "python3", "python3 -m http.server 4000 --bind 127.0.0.1", -float(started),
+        cwd="/home/me/src/notes", branch="main", tty="/dev/pts/10", rss_mib=22,
+    )  # fmt: skip
+    sockets = [_listen(LOCAL, 4000, process)]
+    if phase >= 5:
+        sockets += _pair(53010 + visit, cast.CHROME, 4000, process)
+    yield process, sockets
+
+
+def _short_clients(seed: int, second: int) -> Iterator[tuple[Process, list[Socket]]]:
+    """curl calls the API now and then: a second or two of work, then a minute of TIME_WAIT."""
+    for born in range(second - TIME_WAIT_S - 3, second + 1):
+        chance = Random(f"{seed}:{born}")
+        if chance.random() > 0.15:
+            continue
+        port, lifetime = 33000 + 2 * (born % 900), chance.choice((1, 2))
+        if second - born > lifetime + TIME_WAIT_S:
+            continue
+        process = cast.person(
+            20000 + born % 5000, "curl", "curl -s http://127.0.0.1:3000/items", -float(born), tty="/dev/pts/9",
+            cwd="/home/me",
+        )  # fmt: skip
+        if second - born < lifetime:
+            yield process, list(_pair(port, process, 3000, cast.API))
+        else:
+            near, far = Endpoint(LOCAL, port), Endpoint(LOCAL, 3000)
+            yield process, [_end(near, far, Status.TIME_WAIT, None, OwnerUnknown.KERNEL)]

@@ -1,0 +1,215 @@
+"""Sockets through ``psutil.net_connections``: works on every system, knows least.
+
+Owns the stable identities that psutil does not give. Refuses to guess: it has no inode and no uid,
+so an owner that is missing stays unknown unless the state or the user (root sees everybody) explains it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import psutil
+
+from loopmon.address import unmap
+from loopmon.model import Endpoint, Family, Owner, OwnerUnknown, ProcessId, Protocol, Socket, Status
+from loopmon.sources.reading import Reading, SourceDeniedError, SourceError
+
+_KERNEL_HELD = frozenset({Status.TIME_WAIT, Status.SYN_RECV})
+_STATUSES = {status.value: status for status in Status}
+_CLOSING = frozenset({Status.FIN_WAIT1, Status.FIN_WAIT2, Status.CLOSING, Status.LAST_ACK})
+
+
+class _Row(NamedTuple):
+    """psutil's ``sconn`` as plain values; an address that is missing or has port 0 is an empty tuple."""
+
+    fd: int
+    family: int
+    type: int
+    laddr: tuple[Any, ...]
+    raddr: tuple[Any, ...]
+    status: str
+    pid: int | None
+
+
+class PsutilSource:
+    """Remembers the rows of the last look, so that an unchanged row is the same ``Socket`` object."""
+
+    name = "psutil"
+
+    def __init__(self) -> None:
+        self._sockets: dict[_Row, Socket] = {}
+        self._processes: dict[int, psutil.Process] = {}
+        self._ordinals: dict[str, dict[tuple[int | None, int], int]] = {}
+        self._seen_ownerless: set[str] = set()
+
+    def read(self) -> Reading:
+        taken_at = time.time()
+        try:
+            rows, limits = _system_rows()
+        except psutil.AccessDenied:
+            rows, limits = _rows_by_process()
+        except (OSError, RuntimeError, psutil.Error) as error:
+            # RuntimeError is psutil's word for a line of /proc/net that it cannot parse.
+            raise SourceError(f"psutil could not read the sockets: {error}") from error
+        sockets = self._explain(self._convert([row for row in rows if row.laddr]))
+        return Reading(taken_at, sockets, (*limits, *_owner_limits(sockets)))
+
+    def close(self) -> None:
+        self._sockets.clear()
+
+    def _convert(self, rows: list[_Row]) -> list[Socket]:
+        self._identify({row.pid for row in rows if row.pid})
+        numbered = self._number(rows)
+        known, self._sockets = self._sockets, {}
+        for row, socket_id in numbered:
+            owners = self._owners(row)
+            cached = known.get(row)
+            fresh = cached is None or cached.id != socket_id or cached.owners != owners
+            self._sockets[row] = _socket(row, socket_id, owners) if fresh or cached is None else cached
+        return list(self._sockets.values())
+
+    def _identify(self, pids: set[int]) -> None:
+        """Know each pid's process. The pid can have been given to another one since the last look;
+        psutil's own check of that does not depend on the wall clock, as create_time() does."""
+        known, self._processes = self._processes, {}
+        for pid in pids:
+            try:
+                process = known.get(pid)
+                if process is None or not process.is_running():
+                    process = psutil.Process(pid)
+            except psutil.NoSuchProcess:
+                continue  # ended since the scan
+            self._processes[pid] = process
+
+    def _owners(self, row: _Row) -> tuple[Owner, ...]:
+        process = self._processes.get(row.pid) if row.pid else None
+        if process is None:
+            return ()
+        try:
+            # Kept by psutil from the first call on; 0.0 where the system refuses to tell.
+            created = process.create_time()
+        except psutil.AccessDenied:
+            created = 0.0
+        except psutil.NoSuchProcess:
+            return ()
+        return (Owner(ProcessId(process.pid, created), row.fd),)
+
+    def _number(self, rows: list[_Row]) -> list[tuple[_Row, str]]:
+        """Give each row its id. Rows that differ only in their holder get ``#2``, ``#3``, …, and keep
+        that number for as long as the holder is there."""
+        groups: defaultdict[str, list[_Row]] = defaultdict(list)
+        for row in rows:
+            groups[_identity(row)].append(row)
+        ordinals: dict[str, dict[tuple[int | None, int], int]] = {}
+        numbered: list[tuple[_Row, str]] = []
+        for base, alike in groups.items():
+            before = self._ordinals.get(base, {})
+            if len(alike) == 1 and not before:
+                numbered.append((alike[0], base))
+                continue
+            given = _assign_ordinals({(row.pid, row.fd) for row in alike}, before)
+            if set(given.values()) != {1}:
+                ordinals[base] = given
+            for row in alike:
+                ordinal = given[row.pid, row.fd]
+                numbered.append((row, base if ordinal == 1 else f"{base}#{ordinal}"))
+        self._ordinals = ordinals
+        return numbered
+
+    def _explain(self, sockets: list[Socket]) -> tuple[Socket, ...]:
+        """Say why an owner is missing, where that can be known. A row that is new may have been opened
+        between psutil's two scans, so it is not called ownerless before the next look."""
+        listening = {s.laddr.port for s in sockets if s.status is Status.LISTEN}
+        ownerless: set[str] = set()
+        explained: list[Socket] = []
+        for found in sockets:
+            reason = None
+            if not found.owners:
+                ownerless.add(found.id)
+                reason = _reason(found, listening, settled=found.id in self._seen_ownerless)
+            explained.append(found if found.owner_unknown is reason else replace(found, owner_unknown=reason))
+        self._seen_ownerless = ownerless
+        self._sockets = dict(zip(self._sockets, explained, strict=True))
+        return tuple(explained)
+
+
+def _system_rows() -> tuple[list[_Row], tuple[str, ...]]:
+    return [
+        _Row(c.fd, c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status, c.pid)
+        for c in psutil.net_connections("inet")
+    ], ()
+
+
+def _rows_by_process() -> tuple[list[_Row], tuple[str, ...]]:
+    """Where the system call is refused as a whole (macOS without root): ask each process in turn."""
+    rows: list[_Row] = []
+    readable = 0
+    for process in psutil.process_iter():
+        try:
+            rows.extend(
+                _Row(c.fd, c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status, process.pid)
+                for c in process.net_connections("inet")
+            )
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue  # another user's process, or one that ended meanwhile
+        readable += 1
+    if not readable:
+        raise SourceDeniedError("the system does not let this user read any process's sockets")
+    return rows, ("without root this system shows only your own processes' sockets",)
+
+
+def _identity(row: _Row) -> str:
+    protocol = "tcp" if row.type == socket.SOCK_STREAM else "udp"
+    family = 4 if row.family == socket.AF_INET else 6
+    remote = f">{row.raddr[0]}|{row.raddr[1]}" if row.raddr else ""
+    return f"{protocol}{family}:{row.laddr[0]}|{row.laddr[1]}{remote}"
+
+
+def _assign_ordinals(
+    holders: set[tuple[int | None, int]], before: dict[tuple[int | None, int], int]
+) -> dict[tuple[int | None, int], int]:
+    given = {holder: before[holder] for holder in holders if holder in before}
+    free = (n for n in range(1, len(holders) + len(before) + 1) if n not in given.values())
+    arrivals = sorted(holders - given.keys(), key=lambda holder: (holder[0] or 0, holder[1]))
+    return given | dict(zip(arrivals, list(free), strict=False))
+
+
+def _socket(row: _Row, socket_id: str, owners: tuple[Owner, ...]) -> Socket:
+    return Socket(
+        id=socket_id,
+        protocol=Protocol.TCP if row.type == socket.SOCK_STREAM else Protocol.UDP,
+        family=Family.IPV4 if row.family == socket.AF_INET else Family.IPV6,
+        status=_STATUSES.get(row.status, Status.NONE),
+        laddr=Endpoint(unmap(row.laddr[0]), row.laddr[1]),
+        raddr=Endpoint(unmap(row.raddr[0]), row.raddr[1]) if row.raddr else None,
+        owners=owners,
+    )
+
+
+def _reason(found: Socket, listening: set[int], *, settled: bool) -> OwnerUnknown:
+    if found.status in _KERNEL_HELD:
+        return OwnerUnknown.KERNEL
+    if not settled or not _sees_every_process():
+        return OwnerUnknown.UNKNOWN
+    if found.status in _CLOSING:
+        return OwnerUnknown.CLOSED_BY_PROCESS
+    if found.status in {Status.ESTABLISHED, Status.CLOSE_WAIT} and found.laddr.port in listening:
+        return OwnerUnknown.NOT_ACCEPTED
+    return OwnerUnknown.NOT_FOUND
+
+
+def _sees_every_process() -> bool:
+    return sys.platform != "win32" and os.geteuid() == 0
+
+
+def _owner_limits(sockets: Iterable[Socket]) -> tuple[str, ...]:
+    if _sees_every_process() or not any(s.owner_unknown is OwnerUnknown.UNKNOWN for s in sockets):
+        return ()
+    return ("owners of other users' sockets cannot be read without root",)
