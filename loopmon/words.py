@@ -6,6 +6,7 @@ Everything here returns plain text that is safe to print; text from outside pass
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from unicodedata import combining, east_asian_width
 
 from loopmon.age import Age, AgeBasis
@@ -31,7 +32,7 @@ Processes = Mapping[ProcessId, Process]
 OWNER_UNKNOWN_SHORT = {
     OwnerUnknown.OTHER_USER: "(other user)",
     OwnerUnknown.NOT_ACCEPTED: "(not accepted)",
-    OwnerUnknown.KERNEL: "(kernel)",
+    OwnerUnknown.KERNEL: "(nobody)",
     OwnerUnknown.CLOSED_BY_PROCESS: "(closed)",
     OwnerUnknown.UNREADABLE_PROCESS: "(unreadable)",
     OwnerUnknown.NOT_FOUND: "(not found)",
@@ -85,6 +86,13 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(c) in "WF" else 0 if combining(c) else 1 for c in text)
+
+
+def clock(at: float, now: float) -> str:
+    """Local time, with the day where that is not today: ``10:02``, ``2 Jan 10:02``."""
+    then, today = datetime.fromtimestamp(at), datetime.fromtimestamp(now)
+    time_of_day = f"{then:%H:%M}"
+    return time_of_day if then.date() == today.date() else f"{then.day} {then:%b} {time_of_day}"
 
 
 def byte_count(count: int) -> str:

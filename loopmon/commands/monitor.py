@@ -39,6 +39,6 @@ def monitor(
         open_source(SourceChoice(source), demo=demo),
         interval_s=interval,
         scope=Scope(ipv6=ipv6, bound_only=bound_only),
-        filter_text=wanted.text,
+        wanted=wanted,
         theme=theme,
     )

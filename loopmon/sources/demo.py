@@ -15,6 +15,7 @@ from loopmon.sources.reading import Reading
 
 LOCAL = "127.0.0.1"
 TIME_WAIT_S = 60
+MAX_PEOPLE = 100
 VISIT_PERIOD_S = 45
 """A small server comes up for 30 of every 45 seconds."""
 
@@ -26,20 +27,23 @@ class DemoSource:
         self._seed = seed
         self._second = -1
         self._sockets: dict[Socket, Socket] = {}
+        self._people: dict[ProcessId, Process] = {p.id: p for p in cast.RESIDENTS}
+        """Those that have gone can still be named, for a while."""
 
     def read(self) -> Reading:
         self._second += 1
-        visitors: dict[ProcessId, Process] = {p.id: p for p in cast.RESIDENTS}
         scene = [*_listeners(), *_steady(), *_troubled()]
         for process, sockets in (*_visiting_server(self._second), *_short_clients(self._seed, self._second)):
-            visitors[process.id] = process
+            self._people[process.id] = process
             scene.extend(sockets)
+        while len(self._people) > MAX_PEOPLE:
+            del self._people[next(i for i in self._people if i not in cast.RESIDENT_IDS)]
         self._sockets = {found: self._sockets.get(found, found) for found in scene}
         return Reading(
             taken_at=cast.START + self._second,
             sockets=tuple(self._sockets.values()),
             limits=("owners of other users' sockets cannot be read without root",),
-            processes=visitors,
+            processes=dict(self._people),
             ports=cast.PORTS,
         )
 
@@ -117,7 +121,7 @@ def _listeners() -> Iterator[Socket]:
     yield _listen(LOCAL, 34567, cast.CODE)
     for number, worker in enumerate(cast.NGINX, start=1):
         yield _listen("127.0.0.2", 8443, worker, sibling=number)
-    yield _listen("127.0.0.53", 53, protocol=Protocol.UDP, unknown=other_user)
+    yield _listen(LOCAL, 8125, protocol=Protocol.UDP, unknown=other_user)
     yield _listen("0.0.0.0", 5353, cast.CHROME, protocol=Protocol.UDP)
 
 

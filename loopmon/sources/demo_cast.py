@@ -12,7 +12,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 PORTS = Ports(
     ephemeral=(32768, 60999),
     services={
-        (53, Protocol.UDP): "domain",
+        (8125, Protocol.UDP): "statsd",
         (5353, Protocol.UDP): "mdns",
         (5432, Protocol.TCP): "postgresql",
         (6379, Protocol.TCP): "redis",
@@ -118,3 +118,5 @@ PROBE = person(8123, "curl", "curl -s http://127.0.0.1:8000/health", 12.0, cwd="
 RESIDENTS = (
     API, WEB, OLD_API, POSTGRES, REDIS, *GUNICORN, JAVA, *NGINX, STORYBOOK, CODE, CHROME, PSQL, LOOPER, WGET, PROBE,
 )  # fmt: skip
+
+RESIDENT_IDS = frozenset(process.id for process in RESIDENTS)

@@ -1,0 +1,338 @@
+"""The app: takes the monitor's frames, hands them to the panes, and turns keys into what is shown.
+
+Holds what the user chose to see. Looks at nothing itself: all it knows comes in frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+from textual import events, on
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from loopmon.exit_status import ExitStatus
+from loopmon.filter import Filter
+from loopmon.model import Connection, Frame, Listener, ProcessId, Scope
+from loopmon.tui.clients import Clients, client_process, one
+from loopmon.tui.drill_down import Subject
+from loopmon.tui.filter_line import FilterLine
+from loopmon.tui.glyphs import Glyphs
+from loopmon.tui.groups import Group
+from loopmon.tui.header import Header
+from loopmon.tui.help import HelpScreen
+from loopmon.tui.keys import APP_BINDINGS
+from loopmon.tui.listeners import Listeners
+from loopmon.tui.live_table import LiveTable
+from loopmon.tui.process import ProcessPane
+from loopmon.tui.ticker import Ticker
+from loopmon.tui.view import View
+
+MIN_WIDTH, MIN_HEIGHT = 60, 15
+WIDE = 120
+SILENCE_S = 5.0
+"""With no frame for three intervals and this long, the screen says that what it shows is old."""
+
+
+class Looking(Protocol):
+    """What the app needs of the monitor."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def look_now(self) -> None: ...
+    def set_scope(self, scope: Scope) -> None: ...
+    def set_focus(self, process: ProcessId | None) -> None: ...
+    def set_away(self, away: bool) -> None: ...
+
+
+class FrameReady(Message):
+    """A frame from the monitor's thread."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+
+
+class LoopmonApp(App[int]):
+    """The live monitor. Its result is the exit status."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "loopmon"
+    BINDINGS: ClassVar[list[BindingType]] = list(APP_BINDINGS)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  as Textual declares it
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        make_monitor: Callable[[Callable[[Frame], None]], Looking],
+        *,
+        scope: Scope | None = None,
+        wanted: Filter | None = None,
+        glyphs: Glyphs | None = None,
+        theme: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._glyphs = glyphs or Glyphs()
+        self._scope = scope or Scope()
+        self._view = View(wanted=wanted or Filter())
+        self._monitor = make_monitor(self._hand_over)
+        self._latest: Frame | None = None
+        self._frame_at = time.monotonic()
+        self._paused = False
+        self._held_back = 0
+        self._subject: Subject | None = None
+        self._came_from: list[str] = []
+        if theme is not None and not (self.no_color and self.available_themes[theme].ansi):
+            self.theme = theme  # an ANSI theme without colours would be black on black
+
+    def compose(self) -> ComposeResult:
+        yield Header()
+        with Horizontal(id="panes"):
+            with Vertical(id="tables"):
+                yield Listeners(self._view, self._glyphs)
+                yield Clients(self._view, self._glyphs)
+            yield ProcessPane(self._view, self._glyphs)
+        yield FilterLine(self._view.wanted.text)
+        yield Ticker()
+        yield Footer(show_command_palette=False)
+        yield Static("", id="too-small", markup=False)
+
+    def on_mount(self) -> None:
+        self._end_on_signals()
+        self.screen.set_class(self._glyphs.ascii_only, "-ascii")
+        self.query_one(Listeners).focus()
+        self.set_interval(1.0, self._show_header)
+        self._monitor.start()
+
+    def on_unmount(self) -> None:
+        self._monitor.stop()
+
+    # Frames
+
+    def _hand_over(self, frame: Frame) -> None:
+        """Called in the monitor's thread; ``post_message`` is safe there."""
+        self.post_message(FrameReady(frame))
+
+    @on(FrameReady)
+    def _take_frame(self, message: FrameReady) -> None:
+        frame = message.frame
+        rescoped = (
+            self._latest
+            and self._latest.snapshot
+            and frame.snapshot
+            and (self._latest.snapshot.scope != frame.snapshot.scope)
+        )
+        self._latest, self._frame_at = frame, time.monotonic()
+        if self._paused and not rescoped:
+            self._held_back += len(frame.changes)
+            self.query_one(Ticker).hold_back(self._held_back)
+            self._show_header()
+            return
+        if rescoped:
+            self._view.marks.clear()
+        self._show_frame(frame)
+
+    def _show_frame(self, frame: Frame) -> None:
+        view = self._view
+        view.snapshot = frame.snapshot
+        if frame.snapshot is not None:
+            view.marks.update(frame.changes, frame.snapshot.taken_at)
+            self.query_one(Ticker).tell(frame.changes, frame.snapshot.processes)
+        self._show_rows()
+        self._show_header()
+
+    def _show_rows(self) -> None:
+        with self.batch_update():
+            self.query_one(Listeners).show()
+            self.query_one(Clients).show()
+            self._show_subject()
+
+    def _show_header(self) -> None:
+        silent_s = time.monotonic() - self._frame_at
+        due_s = max(SILENCE_S, 3 * self._latest.interval_s) if self._latest else SILENCE_S
+        self.query_one(Header).show(self._latest, paused=self._paused, silent_s=silent_s if silent_s > due_s else None)
+
+    # The process pane
+
+    @on(LiveTable.Highlighted)
+    def _follow_cursor(self, message: LiveTable.Highlighted) -> None:
+        if message.table.has_focus or self._subject is None:
+            self._show_subject()
+
+    @on(events.DescendantFocus)
+    def _follow_focus(self) -> None:
+        self._show_subject()
+        self.refresh_bindings()
+
+    @on(LiveTable.Opened)
+    def _open(self) -> None:
+        self._show_subject()
+        self.screen.add_class("-zoomed")
+        self.query_one(ProcessPane).focus()
+
+    def _show_subject(self) -> None:
+        """The subject is the row under the cursor of the table that has, or last had, the focus."""
+        pane = self.query_one(ProcessPane)
+        table = self.focused
+        if isinstance(table, Listeners | Clients) or self._subject is None:
+            self._subject = self._subject_of(table if isinstance(table, Clients) else self.query_one(Listeners))
+        else:
+            self._subject = self._renewed(self._subject)
+        self._monitor.set_focus(self._subject.process if self._subject else None)
+        if pane.display:
+            pane.show(self._subject)
+
+    def _subject_of(self, table: LiveTable[Any]) -> Subject | None:
+        row = table.cursor_row
+        if isinstance(row, Listener):
+            owners = row.socket.owners
+            return Subject(owners[0].process if owners else None, row)
+        if isinstance(row, Group):
+            return Subject(client_process(row), None if client_process(row) else row.first)
+        return Subject(client_process(row), row) if isinstance(row, Connection) else None
+
+    def _renewed(self, subject: Subject) -> Subject:
+        """The same subject with its row as it is now."""
+        if subject.row is None or self._view.snapshot is None:
+            return subject
+        rows: tuple[Listener | Connection, ...] = (*self._view.snapshot.listeners, *self._view.snapshot.connections)
+        return Subject(subject.process, next((row for row in rows if row.id == subject.row.id), subject.row))
+
+    # Keys
+
+    def action_filter(self) -> None:
+        self.query_one(FilterLine).open()
+
+    @on(FilterLine.Changed)
+    def _filter(self, message: FilterLine.Changed) -> None:
+        self._view.set_filter(message.wanted)
+        self._show_rows()
+        self.refresh_bindings()
+
+    @on(FilterLine.Closed)
+    def _leave_filter(self) -> None:
+        listeners, clients = self.query_one(Listeners), self.query_one(Clients)
+        (clients if clients.rows and not listeners.rows else listeners).focus()
+
+    def action_back_out(self) -> None:
+        if self.screen.has_class("-zoomed"):
+            self._unzoom()
+        elif isinstance(self.focused, ProcessPane):
+            self.query_one(Listeners).focus()
+        elif self._view.wanted:
+            self.query_one(FilterLine).clear()
+
+    def _unzoom(self) -> None:
+        self.screen.remove_class("-zoomed")
+        row = self._subject.row if self._subject else None
+        (self.query_one(Clients) if isinstance(row, Connection) else self.query_one(Listeners)).focus()
+
+    def action_other_end(self) -> None:
+        """From a client to the listener that serves it; where that has gone, to the server's process."""
+        clients = self.query_one(Clients)
+        row = clients.cursor_row
+        if row is None:
+            return
+        connection = one(row)
+        self._came_from.append(row.id)
+        if connection.listener_id and self.query_one(Listeners).move_to(connection.listener_id):
+            self.query_one(Listeners).focus()
+        elif connection.server.owners:
+            self._subject = Subject(connection.server.owners[0].process, connection)
+            self.screen.set_focus(self.query_one(ProcessPane))
+            self._show_subject()
+        else:
+            self._came_from.pop()
+            self.query_one(Ticker).note("Nobody is known at the other end.")
+
+    def action_came_from(self) -> None:
+        clients = self.query_one(Clients)
+        while self._came_from:
+            if clients.move_to(self._came_from.pop()):
+                self.screen.remove_class("-zoomed")
+                clients.focus()
+                return
+        self.query_one(Ticker).note("Nothing to go back to: f goes from a client to its server.")
+
+    def action_group(self) -> None:
+        self._view.grouped = not self._view.grouped
+        self.query_one(Clients).set_grouped()
+
+    def action_time_wait(self) -> None:
+        self._view.time_wait = not self._view.time_wait
+        self.query_one(Clients).show()
+        self.query_one(Ticker).note(f"TIME_WAIT {'shown' if self._view.time_wait else 'hidden'}")
+
+    def action_ipv6(self) -> None:
+        self._scope = Scope(ipv6=not self._scope.ipv6, bound_only=self._scope.bound_only)
+        self._monitor.set_scope(self._scope)
+        self.query_one(Ticker).note(f"::1 {'shown' if self._scope.ipv6 else 'hidden'}")
+
+    def action_pause(self) -> None:
+        self._paused = not self._paused
+        self._held_back = 0
+        self.query_one(Ticker).hold_back(0 if self._paused else None)
+        if not self._paused and self._latest:
+            self._view.marks.clear()
+            self._show_frame(self._latest)
+        self._show_header()
+
+    def action_look(self) -> None:
+        self._monitor.look_now()
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen())
+
+    async def action_quit(self) -> None:
+        self.exit(ExitStatus.OK)
+
+    def action_interrupt(self) -> None:
+        self.exit(ExitStatus.INTERRUPTED)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key does something now; the footer shows only those that do."""
+        if action == "other_end":
+            return isinstance(self.focused, Clients)
+        if action == "back_out":
+            return self.screen.has_class("-zoomed") or isinstance(self.focused, ProcessPane) or bool(self._view.wanted)
+        return True
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every key of the app by its name, and the themes."""
+        yield SystemCommand("Theme", "choose other colours", self.action_change_theme)
+        for binding in APP_BINDINGS:
+            if binding.action not in {"command_palette", "back_out", "interrupt"}:
+                run = partial(self.run_action, binding.action)
+                yield SystemCommand(binding.description, binding.tooltip, run)
+
+    # The terminal
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
+        too_small = width < MIN_WIDTH or height < MIN_HEIGHT
+        self.screen_stack[0].set_class(too_small, "-too-small")
+        self.query_one("#too-small", Static).update(
+            f"This terminal is {width}x{height}.\nloopmon needs {MIN_WIDTH}x{MIN_HEIGHT}."
+        )
+        self.call_after_refresh(self._show_header)
+        self.call_after_refresh(self._show_subject)
+
+    def on_app_focus(self) -> None:
+        self._monitor.set_away(False)
+
+    def on_app_blur(self) -> None:
+        self._monitor.set_away(True)
+
+    def _end_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.action_interrupt)

@@ -1,0 +1,77 @@
+"""What a table's columns are, and how wide each is drawn. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+Row = TypeVar("Row")
+
+GAP = 2
+"""Cells between two columns."""
+
+
+class Tone(StrEnum):
+    """How a cell is meant, never what colour it has: the style sheet says that."""
+
+    PLAIN = "plain"
+    STRONG = "strong"
+    DIM = "dim"
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+class Cell(NamedTuple):
+    """``text`` must be clean."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """``width`` is its least; spare room goes to the columns in proportion to ``grow``, up to ``most``."""
+
+    id: str
+    title: str
+    cell: Callable[[Row], Cell]
+    sort: Callable[[Row], Any]
+    """Must not depend on the time. None sorts last."""
+    width: int
+    grow: int = 0
+    most: int = 10_000
+    right: bool = False
+    keep: int = 0
+    """When room is short, the columns with the lowest go first."""
+
+
+class Fitted(NamedTuple):
+    column: int
+    """Its index."""
+    width: int
+
+
+def fit(columns: Sequence[Column[Any]], room: int) -> list[Fitted]:
+    """The columns that fit into ``room`` cells and their widths; always at least one."""
+    kept = list(range(len(columns)))
+    while len(kept) > 1 and _needed(columns, kept) > room:
+        kept.remove(min(kept, key=lambda index: (columns[index].keep, -index)))
+    widths = {index: columns[index].width for index in kept}
+    spare = room - _needed(columns, kept)
+    growing = [index for index in kept if columns[index].grow and columns[index].most > widths[index]]
+    while spare > 0 and growing:
+        share = sum(columns[index].grow for index in growing)
+        for index in list(growing):
+            more = min(max(1, spare * columns[index].grow // share), columns[index].most - widths[index], spare)
+            widths[index] += more
+            spare -= more
+            if widths[index] >= columns[index].most:
+                growing.remove(index)
+    return [Fitted(index, max(1, min(widths[index], room))) for index in kept]
+
+
+def _needed(columns: Sequence[Column[Any]], kept: Sequence[int]) -> int:
+    return sum(columns[index].width for index in kept) + GAP * (len(kept) - 1)

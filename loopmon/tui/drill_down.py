@@ -1,0 +1,171 @@
+"""What the process pane says, as lines of plain text. Pure: no Textual, no drawing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from loopmon import words
+from loopmon.age import connection_age, listener_age
+from loopmon.clean import clean
+from loopmon.model import Connection, End, Listener, OwnerBasis, Process, ProcessId, RoleBasis, Snapshot, Status
+from loopmon.tui.columns import Tone
+from loopmon.tui.glyphs import Glyphs
+
+ROLE_WORDS = {
+    RoleBasis.LISTENER: "",
+    RoleBasis.SEEN: "its listener was seen earlier",
+    RoleBasis.EPHEMERAL_RANGE: "told apart by the ephemeral range only",
+    RoleBasis.GUESS: "which end is the server is a guess",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is drilled into: a process, the row that led to it, or both."""
+
+    process: ProcessId | None
+    row: Listener | Connection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``label`` opens a section and is empty on the lines that continue it."""
+
+    label: str
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+BLANK = Line("", "")
+
+
+def title_of(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> str:
+    """``node 4312 · api · feat/login``, or the address where no process is known."""
+    process = snapshot.processes.get(subject.process) if subject.process else None
+    if subject.process is None:
+        return f"Nobody to name {glyphs.dot} {_row_name(subject.row)}" if subject.row else "Process"
+    parts = [words.process_label(subject.process, snapshot.processes)]
+    if process:
+        parts += [clean(part, 48) for part in (process.project, process.branch) if part]
+    return f" {glyphs.dot} ".join(parts)
+
+
+def describe(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> list[Line]:
+    """The row first, then the process, then whom it talks to."""
+    lines: list[Line] = []
+    if isinstance(subject.row, Connection):
+        lines += _connection(subject.row, snapshot, glyphs)
+    elif isinstance(subject.row, Listener):
+        lines += _listener(subject.row, snapshot)
+    if subject.process is None:
+        return lines
+    lines += [BLANK] if lines else []
+    process = snapshot.processes.get(subject.process)
+    if process is None or not process.name:
+        lines.append(Line("PROCESS", f"pid {subject.process.pid} ended before it could be read", Tone.DIM))
+    else:
+        lines += _process(process, snapshot, glyphs)
+    dealings = list(_dealings(subject.process, snapshot, glyphs))
+    return [*lines, BLANK, *dealings] if dealings else lines
+
+
+def _row_name(row: Listener | Connection) -> str:
+    return words.listener_label(row) if isinstance(row, Listener) else words.endpoint(row.client.addr)
+
+
+def _connection(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
+    client, server = words.endpoint(row.client.addr), words.endpoint(row.server.addr)
+    yield Line("CONNECTION", f"{client} {glyphs.to} {server}", Tone.STRONG)
+    age = words.age(connection_age(row, snapshot.taken_at))
+    yield Line("", f"{words.state(row)}{f'  for {age}' if age else ''}")
+    if row.client.addr == row.server.addr:
+        yield Line("", "It is connected to itself: nothing listens there.", Tone.WARNING)
+        return
+    for name, end in (("client", row.client), ("server", row.server)):
+        yield Line("", f"{name} {words.end_label(end, snapshot.processes)}")
+        if explanation := _why_nobody(end):
+            yield Line("", f"  {explanation}", Tone.DIM)
+    if ROLE_WORDS[row.roles]:
+        yield Line("", ROLE_WORDS[row.roles], Tone.DIM)
+
+
+def _why_nobody(end: End) -> str:
+    if end.basis is OwnerBasis.HOLDS:
+        return ""
+    if end.socket is None:
+        return "This end is not in the table: it has gone, or is in another network namespace."
+    return words.OWNER_UNKNOWN_SENTENCE[end.socket.owner_unknown] if end.socket.owner_unknown else ""
+
+
+def _listener(row: Listener, snapshot: Snapshot) -> Iterator[Line]:
+    yield Line("LISTENER", words.listener_label(row), Tone.STRONG)
+    service = f"  {clean(row.service, 32)} by name" if row.service else ""
+    yield Line("", f"{row.port_class} port{service}  {words.count(row.connections, 'client')}")
+    if row.exposed:
+        yield Line("", "exposed: reachable from outside this machine too", Tone.WARNING)
+    if row.socket.owner_unknown:
+        yield Line("", words.OWNER_UNKNOWN_SENTENCE[row.socket.owner_unknown], Tone.DIM)
+        yield Line("", f"for {words.duration(listener_age(row, snapshot.taken_at).seconds)} at least", Tone.DIM)
+    if len(row.socket.owners) > 1:
+        held = (words.process_label(owner.process, snapshot.processes) for owner in row.socket.owners)
+        yield Line("HELD BY", "  ".join(held))
+
+
+def _process(process: Process, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
+    command = words.command_line(process, limit=1000)
+    yield Line("COMMAND", command or "(not readable)", Tone.PLAIN if command else Tone.DIM)
+    yield Line("IN", clean(process.cwd) if process.cwd else "(not readable)", Tone.PLAIN if process.cwd else Tone.DIM)
+    if process.project:
+        branch = f"  git {clean(process.branch, 64)}" if process.branch else ""
+        yield Line("PROJECT", f"{clean(process.project, 64)}{branch}")
+    since = words.clock(process.id.create_time, snapshot.taken_at) if process.id.create_time else ""
+    age = words.duration(snapshot.taken_at - process.id.create_time) if since else ""
+    facts = [clean(process.user, 32) if process.user else "", f"since {since} ({age})" if since else ""]
+    facts.append(clean(process.tty, 32) if process.tty else "no terminal")
+    yield Line("BY", f" {glyphs.dot} ".join(fact for fact in facts if fact))
+    yield Line("NOW", f" {glyphs.dot} ".join(_load(process)))
+    if process.parents:
+        yield Line("FROM", words.parents_chain(process, glyphs.under))
+
+
+def _load(process: Process) -> Iterator[str]:
+    if process.status:
+        yield process.status
+    if process.cpu_percent is not None:
+        yield f"{process.cpu_percent:.1f}% cpu"
+    if process.rss_bytes is not None:
+        yield f"{words.byte_count(process.rss_bytes)} memory"
+
+
+def _dealings(identity: ProcessId, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
+    held = [row for row in snapshot.listeners if any(owner.process == identity for owner in row.socket.owners)]
+    yield from _section(
+        "LISTENS", (f"{words.listener_label(row)}  {words.count(row.connections, 'client')}" for row in held)
+    )
+    serves, uses = Counter[str](), Counter[str]()
+    over = 0
+    for row in snapshot.connections:
+        is_server = any(owner.process == identity for owner in row.server.owners)
+        if row.status is Status.TIME_WAIT:
+            over += is_server
+            continue
+        if is_server:
+            serves[f"{words.end_label(row.client, snapshot.processes)} on :{row.server.addr.port}"] += 1
+        if any(owner.process == identity for owner in row.client.owners):
+            uses[f"{words.end_label(row.server, snapshot.processes)} :{row.server.addr.port}"] += 1
+    yield from _section("SERVES", _times(serves, glyphs))
+    if over:
+        yield Line("" if serves else "SERVED", f"{over} more, over and in TIME_WAIT", Tone.DIM)
+    yield from _section("USES", _times(uses, glyphs))
+
+
+def _times(counts: Counter[str], glyphs: Glyphs) -> Iterator[str]:
+    for name, number in counts.most_common():
+        yield f"{name} {glyphs.times}{number}"
+
+
+def _section(label: str, texts: Iterable[str]) -> Iterator[Line]:
+    for number, text in enumerate(texts):
+        yield Line(label if number == 0 else "", text)

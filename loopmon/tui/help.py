@@ -1,0 +1,65 @@
+"""The help screen, made from the declared keys, filter keys and marks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from loopmon.facts import FLAGS
+from loopmon.filter import KEYS
+from loopmon.tui.glyphs import GONE, NEW
+from loopmon.tui.keys import SECTIONS, key_name
+
+KEY_WIDTH = 16
+FILTER_EXAMPLES = (
+    ("word", "anywhere in the row; all words must match"),
+    ("-word", "excludes"),
+    ("127.0.0.1:49342", "that endpoint; also :3000, localhost:5173 and URLs"),
+    ("port:3000-3999", "a port or a range, at either end"),
+    ("age>1h", "age>, age< with s, m, h or d"),
+)
+SIGNS = (
+    (f"{NEW} new", "appeared in the last seconds"),
+    (f"{GONE} gone", "has gone; stays for some seconds"),
+    (">4s", "at least: it was there when loopmon started"),
+    ("was node 4312", "held it until its process let go"),
+    ("node 4312 +3", "four processes hold the same listener"),
+    ("AGE", "of a listener: its process's, unless it was seen opening"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Escape, q or ? leaves it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "dismiss", "Close", key_display="esc"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="help") as box:
+            box.border_title = "Keys"
+            box.border_subtitle = "esc closes"
+            yield Static(help_text(), id="help-text")
+
+
+def help_text() -> Content:
+    sections = [
+        (title, [(key_name(binding), f"{binding.description}: {binding.tooltip}") for binding in bindings])
+        for title, bindings in SECTIONS.items()
+    ]
+    keys = ", ".join(f"{key}:" for key in KEYS)
+    sections.append(("Filter", [*FILTER_EXAMPLES, ("keys", keys), ("is:", ", ".join(FLAGS))]))
+    sections.append(("Signs", list(SIGNS)))
+    lines: list[Content] = []
+    for title, entries in sections:
+        lines.append(Content.styled(title, "bold $text-accent"))
+        for name, meaning in entries:
+            lines.append(Content.assemble("  ", (name.ljust(KEY_WIDTH), "bold"), " ", meaning))
+        lines.append(Content(""))
+    return Content("\n").join(lines[:-1])

@@ -1,0 +1,50 @@
+"""Every key, declared once. Footer, help, palette and README follow from this list."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+TABLE_BINDINGS = (
+    Binding("down,j", "move(1)", "Down", id="down", show=False, tooltip="next row"),
+    Binding("up,k", "move(-1)", "Up", id="up", show=False, tooltip="row before"),
+    Binding("pagedown", "page(1)", "Page down", id="page-down", show=False, tooltip="a page down"),
+    Binding("pageup", "page(-1)", "Page up", id="page-up", show=False, tooltip="a page up"),
+    Binding("home", "first", "First", id="first", show=False, tooltip="first row"),
+    Binding("end,G", "last", "Last", id="last", show=False, tooltip="last row"),
+    Binding("enter", "open", "Open", id="open", tooltip="the process of this row over the whole screen"),
+    Binding("s", "sort_next", "Sort", id="sort", tooltip="sort by the next column (or click its title)"),
+    Binding("S", "sort_reverse", "Reverse", id="reverse", show=False, tooltip="turn the order round"),
+)
+
+APP_BINDINGS = (
+    Binding("slash", "filter", "Filter", id="filter", key_display="/", tooltip="show only rows that match"),
+    Binding(
+        "escape", "back_out", "Back", id="escape", key_display="esc",
+        tooltip="leave what is open: the filter line, the process, then the filter itself",
+    ),
+    Binding("tab", "app.focus_next", "Next pane", id="next-pane", show=False, tooltip="listeners, clients, process"),
+    Binding("shift+tab", "app.focus_previous", "Pane before", id="pane-before", show=False, tooltip="the other way"),
+    Binding("f", "other_end", "Other end", id="other-end", tooltip="from a client to its server's process"),
+    Binding("b", "came_from", "Back", id="back", show=False, tooltip="back to the client that f came from"),
+    Binding("g", "group", "Group", id="group", tooltip="clients by process and server, or one by one"),
+    Binding("t", "time_wait", "TIME_WAIT", id="time-wait", show=False, tooltip="show or hide connections in TIME_WAIT"),
+    Binding("6", "ipv6", "::1", id="ipv6", show=False, tooltip="show or hide what is on ::1 only"),
+    Binding("p", "pause", "Pause", id="pause", tooltip="hold the screen still; looking goes on"),
+    Binding("r", "look", "Look now", id="look", show=False, tooltip="do not wait for the next look"),
+    Binding("question_mark", "help", "Keys", id="help", key_display="?", tooltip="this help"),
+    Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="every command by name; themes"),
+    Binding("q", "quit", "Quit", id="quit", tooltip="leave loopmon"),
+    Binding("ctrl+c", "interrupt", "Interrupt", id="interrupt", show=False, priority=True, tooltip="leave at once"),
+)  # fmt: skip
+
+SECTIONS = {"In a table": TABLE_BINDINGS, "Everywhere": APP_BINDINGS}
+
+_NAMES = {
+    "slash": "/", "question_mark": "?", "escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "ctrl+p": "^p",
+    "ctrl+c": "^c", "down": "↓", "up": "↑",
+}  # fmt: skip
+
+
+def key_name(binding: Binding) -> str:
+    """As help and README write it: ``↓ j``, ``esc``."""
+    return " ".join(_NAMES.get(key, key) for key in binding.key.split(","))

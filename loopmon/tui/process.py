@@ -1,0 +1,67 @@
+"""The process pane: draws what ``drill_down`` says of the subject under the cursor."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from loopmon.tui.columns import Tone
+from loopmon.tui.drill_down import Line, Subject, describe, title_of
+from loopmon.tui.glyphs import Glyphs
+from loopmon.tui.view import View
+
+STYLES = {
+    Tone.PLAIN: "",
+    Tone.STRONG: "bold",
+    Tone.DIM: "$text-muted",
+    Tone.GOOD: "$text-success",
+    Tone.WARNING: "$text-warning",
+    Tone.BAD: "$text-error",
+}
+LABEL_WIDTH = 12
+NOTHING = "Move to a row: this pane says whose it is, where it runs and whom it talks to."
+
+
+class ProcessPane(VerticalScroll, can_focus=True):
+    """Redraws only when its words have changed."""
+
+    def __init__(self, view: View, glyphs: Glyphs) -> None:
+        super().__init__(id="process")
+        self._view = view
+        self._glyphs = glyphs
+        self._shown: list[Line] | None = None
+        self._width = 0
+        self.border_title = "Process"
+
+    def compose(self) -> ComposeResult:
+        yield Static(NOTHING, markup=False, id="process-text")
+
+    def show(self, subject: Subject | None) -> None:
+        snapshot = self._view.snapshot
+        if subject is None or snapshot is None:
+            lines, title = [], "Process"
+        else:
+            lines = describe(subject, snapshot, self._glyphs)
+            title = title_of(subject, snapshot, self._glyphs)
+        if self.border_title != title:
+            self.border_title = Content(title)  # as it is: a title may hold what looks like markup
+        if lines != self._shown or self._width != self.size.width:
+            self._shown, self._width = lines, self.size.width
+            self.query_one("#process-text", Static).update(self._content(lines) if lines else NOTHING)
+
+    def on_resize(self) -> None:
+        if self._shown and self._width != self.size.width:
+            self._width = self.size.width
+            self.query_one("#process-text", Static).update(self._content(self._shown))
+
+    def _content(self, lines: list[Line]) -> Content:
+        room = max(20, self.scrollable_content_region.width - LABEL_WIDTH)
+        drawn: list[Content] = []
+        for line in lines:
+            body = Content(line.text).stylize(STYLES[line.tone]) if line.tone is not Tone.PLAIN else Content(line.text)
+            for number, part in enumerate(body.wrap(room) or [Content("")]):
+                label = line.label if number == 0 else ""
+                drawn.append(Content.assemble((label.ljust(LABEL_WIDTH), "$text-accent bold"), part))
+        return Content("\n").join(drawn)
