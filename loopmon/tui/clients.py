@@ -5,7 +5,7 @@ from __future__ import annotations
 from loopmon import words
 from loopmon.age import connection_age
 from loopmon.model import Connection, End, OwnerBasis, ProcessId, Status
-from loopmon.tui.columns import Cell, Column, Tone
+from loopmon.tui.columns import Cell, Column, Tone, process_cell
 from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.groups import Group, group
 from loopmon.tui.live_table import LiveTable
@@ -120,7 +120,7 @@ class Clients(LiveTable[Row]):
         return Cell(str(one(row).client.addr.port), Tone.STRONG)
 
     def _process(self, row: Row) -> Cell:
-        return Cell(words.end_label(one(row).client, self._view.processes), _end_tone(one(row).client))
+        return process_cell(words.end_label(one(row).client, self._view.processes), _end_tone(one(row).client))
 
     def _process_order(self, row: Row) -> str | None:
         client = one(row).client
@@ -130,7 +130,7 @@ class Clients(LiveTable[Row]):
         server = one(row).server
         if one(row).client.addr == server.addr:
             return Cell(f"itself :{server.addr.port}", Tone.WARNING)
-        return Cell(f"{words.end_label(server, self._view.processes)} :{server.addr.port}", _end_tone(server))
+        return process_cell(f"{words.end_label(server, self._view.processes)} :{server.addr.port}", _end_tone(server))
 
     def _to_order(self, row: Row) -> tuple[int, bool, int]:
         """By server; what is over comes after what lives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,17 @@ class Cell(NamedTuple):
 
     text: str
     tone: Tone = Tone.PLAIN
+    tail: int = 0
+    """So many of its last characters stay when it is cut: a pid tells more than the end of a name."""
+
+
+_PID_AND_PORT = re.compile(r" \d+(?: \+\d+)?(?: :\d+)?$", re.ASCII)
+
+
+def process_cell(label: str, tone: Tone = Tone.PLAIN) -> Cell:
+    """A label such as ``node 4312``, ``gunicorn 6001 +3`` or ``node 4312 :3000``, cut within the name."""
+    numbers = _PID_AND_PORT.search(label)
+    return Cell(label, tone, len(numbers.group()) if numbers else 0)
 
 
 @dataclass(frozen=True, slots=True)

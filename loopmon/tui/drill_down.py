@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from loopmon import words
-from loopmon.age import connection_age, listener_age
+from loopmon.age import Age, AgeBasis, connection_age, listener_age
 from loopmon.clean import clean
 from loopmon.model import Connection, End, Listener, OwnerBasis, Process, ProcessId, RoleBasis, Snapshot, Status
 from loopmon.tui.columns import Tone
@@ -78,8 +78,7 @@ def _row_name(row: Listener | Connection) -> str:
 def _connection(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
     client, server = words.endpoint(row.client.addr), words.endpoint(row.server.addr)
     yield Line("CONNECTION", f"{client} {glyphs.to} {server}", Tone.STRONG)
-    age = words.age(connection_age(row, snapshot.taken_at))
-    yield Line("", f"{words.state(row)}{f'  for {age}' if age else ''}")
+    yield Line("", f"{words.state(row)}  for {_for(connection_age(row, snapshot.taken_at))}")
     if row.client.addr == row.server.addr:
         yield Line("", "It is connected to itself: nothing listens there.", Tone.WARNING)
         return
@@ -89,6 +88,11 @@ def _connection(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator
             yield Line("", f"  {explanation}", Tone.DIM)
     if ROLE_WORDS[row.roles]:
         yield Line("", ROLE_WORDS[row.roles], Tone.DIM)
+
+
+def _for(age: Age) -> str:
+    least = "at least " if age.basis is AgeBasis.AT_LEAST else ""
+    return f"{least}{words.duration(age.seconds)}"
 
 
 def _why_nobody(end: End) -> str:
@@ -107,7 +111,7 @@ def _listener(row: Listener, snapshot: Snapshot) -> Iterator[Line]:
         yield Line("", "exposed: reachable from outside this machine too", Tone.WARNING)
     if row.socket.owner_unknown:
         yield Line("", words.OWNER_UNKNOWN_SENTENCE[row.socket.owner_unknown], Tone.DIM)
-        yield Line("", f"for {words.duration(listener_age(row, snapshot.taken_at).seconds)} at least", Tone.DIM)
+        yield Line("", f"there for {_for(listener_age(row, snapshot.taken_at))}", Tone.DIM)
     if len(row.socket.owners) > 1:
         held = (words.process_label(owner.process, snapshot.processes) for owner in row.socket.owners)
         yield Line("HELD BY", "  ".join(held))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -17,6 +18,8 @@ from loopmon.tui.glyphs import GONE, NEW
 from loopmon.tui.keys import SECTIONS, key_name
 
 KEY_WIDTH = 16
+MEANING_WIDTH = 53
+"""Fits 80 columns."""
 FILTER_EXAMPLES = (
     ("word", "anywhere in the row; all words must match"),
     ("-word", "excludes"),
@@ -60,6 +63,8 @@ def help_text() -> Content:
     for title, entries in sections:
         lines.append(Content.styled(title, "bold $text-accent"))
         for name, meaning in entries:
-            lines.append(Content.assemble("  ", (name.ljust(KEY_WIDTH), "bold"), " ", meaning))
+            first, *more = textwrap.wrap(meaning, MEANING_WIDTH)
+            lines.append(Content.assemble("  ", (name.ljust(KEY_WIDTH), "bold"), " ", first))
+            lines += [Content(" " * (KEY_WIDTH + 3) + line) for line in more]
         lines.append(Content(""))
     return Content("\n").join(lines[:-1])

@@ -20,7 +20,7 @@ APP_BINDINGS = (
     Binding("slash", "filter", "Filter", id="filter", key_display="/", tooltip="show only rows that match"),
     Binding(
         "escape", "back_out", "Back", id="escape", key_display="esc",
-        tooltip="leave what is open: the filter line, the process, then the filter itself",
+        tooltip="leave the filter line or the process, or drop the filter",
     ),
     Binding("tab", "app.focus_next", "Next pane", id="next-pane", show=False, tooltip="listeners, clients, process"),
     Binding("shift+tab", "app.focus_previous", "Pane before", id="pane-before", show=False, tooltip="the other way"),

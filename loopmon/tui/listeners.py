@@ -5,7 +5,7 @@ from __future__ import annotations
 from loopmon import words
 from loopmon.age import listener_age
 from loopmon.model import Listener, PortClass, Protocol
-from loopmon.tui.columns import Cell, Column, Tone
+from loopmon.tui.columns import Cell, Column, Tone, process_cell
 from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.live_table import LiveTable
 from loopmon.tui.view import View
@@ -50,18 +50,18 @@ class Listeners(LiveTable[Listener]):
                 "ADDRESS",
                 self._address,
                 lambda row: row.laddr.ip,
-                width=14,
+                width=13,
                 grow=1,
                 most=18,
                 keep=6,
             ),
-            Column("process", "PROCESS", self._process, self._process_order, width=14, grow=3, most=28, keep=8),
+            Column("process", "PROCESS", self._process, self._process_order, width=18, grow=3, most=28, keep=8),
             Column(
                 "project",
                 "PROJECT",
                 lambda row: Cell(words.project_of((o.process for o in row.socket.owners), view.processes)),
                 lambda row: words.project_of((o.process for o in row.socket.owners), view.processes) or None,
-                width=9,
+                width=8,
                 grow=3,
                 most=24,
                 keep=5,
@@ -97,7 +97,7 @@ class Listeners(LiveTable[Listener]):
 
     def _process(self, row: Listener) -> Cell:
         label = words.owners_label(row.socket, self._view.processes)
-        return Cell(label, Tone.PLAIN if row.socket.owners else Tone.DIM)
+        return process_cell(label, Tone.PLAIN if row.socket.owners else Tone.DIM)
 
     def _process_order(self, row: Listener) -> str | None:
         return words.owners_label(row.socket, self._view.processes).lower() if row.socket.owners else None

@@ -296,7 +296,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         for fitted in self._fitted:
             column = self._columns[fitted.column]
             cell = column.cell(row)
-            text = self._crop(cell.text, fitted.width, right=column.right)
+            text = self._crop(cell.text, fitted.width, right=column.right, tail=cell.tail)
             segments.append(Segment(text, self._style(cell.tone, is_cursor, is_gone)))
             segments.append(Segment(" " * GAP, plain))
         return segments, plain
@@ -310,18 +310,19 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
             self._styles[tone, is_cursor, is_gone] = known
         return known
 
-    def _crop(self, text: str, room: int, *, right: bool) -> str:
-        """Exactly ``room`` cells; a cut is marked."""
+    def _crop(self, text: str, room: int, *, right: bool, tail: int = 0) -> str:
+        """Exactly ``room`` cells; a cut is marked, and leaves the last ``tail`` characters if they fit."""
         if self._glyphs.ascii_only and not text.isascii():
             text = text.encode("ascii", "replace").decode("ascii")
-        taken = words.width(text)
-        if taken > room:
-            ellipsis = self._glyphs.ellipsis
-            while text and words.width(text) > room - len(ellipsis):
-                text = text[: min(len(text) - 1, room)]
-            text += ellipsis
-            taken = words.width(text)
-        space = " " * (room - taken)
+        if words.width(text) > room:
+            end = self._glyphs.ellipsis + (text[len(text) - tail :] if tail else "")
+            if words.width(end) >= room:
+                end = self._glyphs.ellipsis
+            head = text[:room]
+            while head and words.width(head) > room - words.width(end):
+                head = head[:-1]
+            text = head + end
+        space = " " * (room - words.width(text))
         return space + text if right else text + space
 
 
