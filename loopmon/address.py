@@ -45,7 +45,7 @@ def is_loopback4(ip: str) -> bool:
 
 def is_loopback(ip: str) -> bool:
     """True for 127.0.0.0/8 and ``::1``. ``ip`` must be unmapped."""
-    return is_loopback4(ip) or ip == "::1"
+    return ip.startswith("127.") or ip == "::1"
 
 
 def parse_address(text: str) -> Address:

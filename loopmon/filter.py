@@ -7,6 +7,7 @@ one fact; ``-`` in front excludes; double quotes keep spaces together.
 
 from __future__ import annotations
 
+import getpass
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -140,7 +141,16 @@ def _proc(value: str) -> Predicate:
 
 
 def _user(value: str) -> Predicate:
-    return lambda facts: any(process.user == value for process in facts.processes)
+    """A user's name; ``me`` is whoever runs loopmon, and whoever is called that."""
+    wanted = {value, _own_name()} if value == "me" else {value}
+    return lambda facts: any(process.user in wanted for process in facts.processes)
+
+
+def _own_name() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None  # this uid has no name
 
 
 def _project(value: str) -> Predicate:

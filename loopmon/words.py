@@ -176,10 +176,7 @@ def change_sentence(change: Change, processes: Processes) -> str:
     subject = change.subject
     if isinstance(subject, Listener):
         return _listener_change(change, subject, processes)
-    pair = (
-        f"{endpoint(subject.client.addr)} ({end_label(subject.client, processes)})"
-        f" to {endpoint(subject.server.addr)} ({end_label(subject.server, processes)})"
-    )
+    pair = f"{_who_where(subject.client, processes)} to {_who_where(subject.server, processes)}"
     match change.kind:
         case ChangeKind.OPENED:
             return f"+ {pair} opened"
@@ -190,6 +187,11 @@ def change_sentence(change: Change, processes: Processes) -> str:
             return f"~ {pair}: {change.before.status} to {subject.status}"
         case ChangeKind.OWNER:
             return f"~ {pair}: other owners"
+
+
+def _who_where(end: End, processes: Processes) -> str:
+    """``node 4312 at 127.0.0.1:3000``."""
+    return f"{end_label(end, processes)} at {endpoint(end.addr)}"
 
 
 def _listener_change(change: Change, listener: Listener, processes: Processes) -> str:

@@ -44,8 +44,15 @@ class Observer:
         self._ports: Ports | None = None
         self._pairing: Pairing | None = None
         self._processes = ProcessTable()
-        self._listeners: dict[str, Listener] | None = None
+        self._listeners: dict[str, Listener] = {}
         self._connections: dict[str, Connection] = {}
+        self._joined: list[Connection] | None = None
+        """What pairing gave last; the same list means that nothing has changed. None before the first look."""
+        self._counts: Counter[str | None] = Counter()
+        self._holders: set[ProcessId] = set()
+        self._holders_of: list[Connection] | None = None
+        self._narrowed: list[Connection] | None = None
+        self._hidden_connections = 0
         self._last: Snapshot | None = None
 
     def observe(self, reading: Reading, scope: Scope, focus: ProcessId | None = None) -> Observation:
@@ -53,75 +60,77 @@ class Observer:
         ports = self._ports = reading.ports or self._ports or system_ports()
         pairing = self._pairing = self._pairing or Pairing(ports.ephemeral)
         now = reading.taken_at
-        listening = [s for s in reading.sockets if scoping.is_listener(s) and scoping.is_loopback_listener(s)]
-        connected = [s for s in reading.sockets if scoping.is_loopback_connection(s)]
-        connections = by_id(pairing.join(connected, listening, now))
-        listeners = self._to_listeners(listening, connections.values(), ports, now)
+        listening, connected = scoping.split(reading.sockets)
+        joined = pairing.join(connected, listening, now)
+        connections = self._connections if joined is self._joined else by_id(joined)
+        listeners = self._to_listeners(listening, joined, ports, now)
         changes: list[Change] = []
-        if self._listeners is not None:
+        if self._joined is not None:
             changes += differences(self._listeners, listeners, now)
-            changes += differences(self._connections, connections, now)
-        self._listeners, self._connections = listeners, connections
-        processes = self._read_processes(reading, listeners.values(), connections.values(), focus)
+            if joined is not self._joined:
+                changes += differences(self._connections, connections, now)
+        self._listeners, self._connections, self._joined = listeners, connections, joined
+        processes = self._read_processes(reading, focus)
         snapshot = self._narrow(reading, scope, ports, processes)
         return Observation(snapshot, tuple(change for change in changes if _in_scope(change.subject, scope)))
 
     def _to_listeners(
-        self, sockets: Iterable[Socket], connections: Iterable[Connection], ports: Ports, now: float
+        self, sockets: Iterable[Socket], joined: list[Connection], ports: Ports, now: float
     ) -> dict[str, Listener]:
         """In the order of address and port; unchanged ones are the same objects as before."""
-        live = (c for c in connections if c.status is not Status.TIME_WAIT)
-        counts = Counter(connection.listener_id for connection in live)
-        before = self._listeners or {}
+        if joined is not self._joined:
+            live = (row for row in joined if row.status is not Status.TIME_WAIT)
+            self._counts = Counter(row.listener_id for row in live)
         listeners: dict[str, Listener] = {}
         for socket in sorted(sockets, key=lambda s: (s.laddr.port, s.laddr.ip, s.id)):
-            old = before.get(socket.id)
+            old = self._listeners.get(socket.id)
             new = Listener(
                 socket=socket,
                 exposed=scoping.is_exposed(socket),
                 port_class=port_class(socket.laddr.port, ports.ephemeral),
                 service=ports.services.get((socket.laddr.port, socket.protocol)),
-                connections=counts[socket.id],
+                connections=self._counts[socket.id],
                 first_seen=old.first_seen if old else now,
-                seen_opening=old.seen_opening if old else self._listeners is not None,
+                seen_opening=old.seen_opening if old else self._joined is not None,
             )
             listeners[socket.id] = old if old == new else new
         return listeners
 
-    def _read_processes(
-        self,
-        reading: Reading,
-        listeners: Iterable[Listener],
-        connections: Iterable[Connection],
-        focus: ProcessId | None,
-    ) -> Mapping[ProcessId, Process]:
+    def _read_processes(self, reading: Reading, focus: ProcessId | None) -> Mapping[ProcessId, Process]:
         if reading.processes is not None:
             return reading.processes
-        wanted = {owner.process for listener in listeners for owner in listener.socket.owners}
-        for connection in connections:
-            wanted.update(owner.process for owner in connection.client.owners)
-            wanted.update(owner.process for owner in connection.server.owners)
-        processes = self._processes.read(wanted, reading.taken_at, focus)
+        wanted = {owner.process for row in self._listeners.values() for owner in row.socket.owners}
+        if self._joined is not self._holders_of:
+            self._holders_of = self._joined
+            self._holders = {
+                owner.process for row in self._joined or () for end in (row.client, row.server) for owner in end.owners
+            }
+        processes = self._processes.read(wanted | self._holders, reading.taken_at, focus)
         if self._last and self._last.processes == processes:
             return self._last.processes
         return MappingProxyType(processes)
 
     def _narrow(self, reading: Reading, scope: Scope, ports: Ports, processes: Mapping[ProcessId, Process]) -> Snapshot:
         """Keep what is in scope and count the rest. A part in which nothing changed is the same tuple."""
-        assert self._listeners is not None
-        every_listener, every_connection = self._listeners.values(), self._connections.values()
-        listeners = tuple(row for row in every_listener if scoping.listener_in_scope(row, scope))
-        connections = tuple(row for row in every_connection if scoping.connection_in_scope(row, scope))
         last = self._last
+        every_listener = tuple(self._listeners.values())
+        listeners = tuple(row for row in every_listener if scoping.listener_in_scope(row, scope))
+        if last and last.scope == scope and self._narrowed is self._joined:
+            connections, hidden_connections = last.connections, self._hidden_connections
+        else:
+            every_connection = self._joined or []
+            connections = tuple(row for row in every_connection if scoping.connection_in_scope(row, scope))
+            hidden_connections = self._hidden_connections = len(every_connection) - len(connections)
+            self._narrowed = self._joined
         self._last = Snapshot(
             taken_at=reading.taken_at,
             source=self._source_name,
             scope=scope,
             ports=ports,
             listeners=last.listeners if last and last.listeners == listeners else listeners,
-            connections=last.connections if last and last.connections == connections else connections,
+            connections=connections,
             processes=processes,
-            hidden=scoping.hidden_by(scope, every_listener, every_connection),
+            hidden=scoping.hidden_by(scope, every_listener, hidden_connections),
             limits=reading.limits,
         )
         return self._last

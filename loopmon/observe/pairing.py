@@ -66,44 +66,72 @@ def _preference(listener: Socket, ip: str, end: Socket | None) -> tuple[bool, bo
 
 @dataclass(slots=True)
 class _Remembered:
-    """One connection from look to look, and both sockets that ``connection`` was made from."""
+    """One connection from look to look."""
 
     connection: Connection
-    sockets: tuple[Socket | None, Socket | None]
     owners: dict[Endpoint, tuple[Owner, ...]]
     """Who was last seen holding each end."""
 
 
 class Pairing:
-    """Joins the sockets of one look after another."""
+    """Joins the sockets of one look after another. A look costs what has changed since the one before."""
 
     def __init__(self, ephemeral: tuple[int, int]) -> None:
         self._ephemeral = ephemeral
-        self._remembered: dict[str, _Remembered] | None = None
-        self._order: list[str] = []
+        self._sockets: dict[int, Socket] = {}
+        """By the identity of the object: an unchanged socket is the same object."""
+        self._groups: dict[_PairKey, list[Socket]] = {}
+        self._pair_ids: dict[_PairKey, list[str]] = {}
+        self._remembered: dict[str, _Remembered] = {}
+        self._connections: list[Connection] | None = None
         self._listeners: list[tuple[str, tuple[Owner, ...]]] = []
         self._former_listeners: dict[tuple[Protocol, Endpoint], None] = {}
 
     def join(self, sockets: Iterable[Socket], listeners: Sequence[Socket], now: float) -> list[Connection]:
-        """The connections of these connected sockets, ordered by id; unchanged ones are the same objects."""
-        index = ListenerIndex(listeners)
+        """The connections of these connected sockets, ordered by id.
+
+        Unchanged ones are the same objects, and where nothing has changed so is the list.
+        """
+        touched = self._regroup({id(found): found for found in sockets})
         signature = sorted((found.id, found.owners) for found in listeners)
-        listeners_changed = signature != self._listeners
-        before = self._remembered or {}
-        remembered: dict[str, _Remembered] = {}
-        for key, ordinal, one, other in _pairs(sockets):
-            pair_id = _pair_id(key, ordinal)
-            known = before.get(pair_id)
-            if known and not listeners_changed and known.sockets[0] is one and known.sockets[1] is other:
-                remembered[pair_id] = known
-            else:
-                remembered[pair_id] = self._joined(pair_id, key, (one, other), index, known, now)
-        if remembered.keys() != before.keys():
-            self._order = sorted(remembered)
-        self._remembered = remembered
-        self._listeners = signature
+        if signature != self._listeners:
+            self._listeners = signature
+            touched |= self._groups.keys()
+        if touched or self._connections is None:
+            index = ListenerIndex(listeners)
+            for key in touched:
+                self._rejoin(key, index, now)
+            ordered = sorted(self._remembered.items(), key=lambda item: item[0])
+            self._connections = [remembered.connection for _, remembered in ordered]
         self._keep_former(listeners)
-        return [remembered[pair_id].connection for pair_id in self._order]
+        return self._connections
+
+    def _regroup(self, current: dict[int, Socket]) -> set[_PairKey]:
+        """Take in which sockets there are now. Returns the keys of the pairs that this concerns."""
+        touched: set[_PairKey] = set()
+        for gone in self._sockets.keys() - current.keys():
+            key = _key(self._sockets[gone])
+            left = [found for found in self._groups[key] if id(found) != gone]
+            self._groups[key] = left
+            touched.add(key)
+        for come in current.keys() - self._sockets.keys():
+            key = _key(current[come])
+            self._groups.setdefault(key, []).append(current[come])
+            touched.add(key)
+        self._sockets = current
+        return touched
+
+    def _rejoin(self, key: _PairKey, index: ListenerIndex, now: float) -> None:
+        """Make the connections of one pair of endpoints anew."""
+        before = {pair_id: self._remembered.pop(pair_id) for pair_id in self._pair_ids.pop(key, ())}
+        members = self._groups.get(key)
+        if not members:
+            self._groups.pop(key, None)
+            return
+        for ordinal, pair in enumerate(_pairs(key, members), start=1):
+            pair_id = _pair_id(key, ordinal)
+            self._remembered[pair_id] = self._joined(pair_id, key, pair, index, before.get(pair_id), now)
+            self._pair_ids.setdefault(key, []).append(pair_id)
 
     def _joined(
         self,
@@ -129,11 +157,11 @@ class Pairing:
             roles=roles,
             listener_id=listener.id if listener else None,
             first_seen=known.connection.first_seen if known else now,
-            seen_opening=known.connection.seen_opening if known else self._remembered is not None,
+            seen_opening=known.connection.seen_opening if known else self._connections is not None,
         )
         if known and connection == known.connection:
             connection = known.connection
-        return _Remembered(connection, sockets, owners)
+        return _Remembered(connection, owners)
 
     def _server(self, key: _PairKey, index: ListenerIndex, known: Connection | None) -> tuple[Endpoint, RoleBasis]:
         protocol, one, other = key
@@ -185,21 +213,19 @@ class Pairing:
             del former[next(iter(former))]
 
 
-def _pairs(sockets: Iterable[Socket]) -> Iterable[tuple[_PairKey, int, Socket | None, Socket | None]]:
-    """Each pair once: its key, its number among equals, the socket at either endpoint of the key."""
-    groups: defaultdict[_PairKey, list[Socket]] = defaultdict(list)
-    for found in sockets:
-        laddr, raddr = found.laddr, found.raddr
-        if raddr is not None:
-            ends = (laddr, raddr) if laddr <= raddr else (raddr, laddr)
-            groups[found.protocol, *ends].append(found)
-    for key, members in groups.items():
-        ones = sorted((s for s in members if s.laddr == key[1]), key=lambda s: s.id)
-        others = sorted((s for s in members if s.laddr != key[1]), key=lambda s: s.id)
-        if key[1] == key[2]:
-            others = ones  # a self-connect: one socket is both its ends
-        for ordinal, (one, other) in enumerate(zip_longest(ones, others), start=1):
-            yield key, ordinal, one, other
+def _key(found: Socket) -> _PairKey:
+    laddr, raddr = found.laddr, found.raddr
+    assert raddr is not None, "only connected sockets are paired"
+    return (found.protocol, laddr, raddr) if laddr <= raddr else (found.protocol, raddr, laddr)
+
+
+def _pairs(key: _PairKey, members: list[Socket]) -> Iterable[tuple[Socket | None, Socket | None]]:
+    """Each pair once: the sockets at the key's first and second endpoint."""
+    ones = sorted((s for s in members if s.laddr == key[1]), key=lambda s: s.id)
+    others = sorted((s for s in members if s.laddr != key[1]), key=lambda s: s.id)
+    if key[1] == key[2]:
+        others = ones  # a self-connect: one socket is both its ends
+    return zip_longest(ones, others)
 
 
 def _pair_id(key: _PairKey, ordinal: int) -> str:

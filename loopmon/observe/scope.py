@@ -20,14 +20,18 @@ def is_listener(socket: Socket) -> bool:
     return socket.raddr is None
 
 
-def is_loopback_listener(socket: Socket) -> bool:
-    """Whether any loopback client, IPv4 or IPv6, can reach this listener."""
-    return socket.laddr.ip in WILDCARDS or is_loopback(socket.laddr.ip)
-
-
-def is_loopback_connection(socket: Socket) -> bool:
-    """Whether both ends are loopback addresses, IPv4 or IPv6."""
-    return socket.raddr is not None and is_loopback(socket.laddr.ip) and is_loopback(socket.raddr.ip)
+def split(sockets: Iterable[Socket]) -> tuple[list[Socket], list[Socket]]:
+    """Of these sockets the listeners that a loopback client, IPv4 or IPv6, can reach, and the connected
+    ones with loopback addresses at both ends. The rest has nothing to do with loopback."""
+    listening: list[Socket] = []
+    connected: list[Socket] = []
+    for found in sockets:
+        if found.raddr is not None:
+            if is_loopback(found.laddr.ip) and is_loopback(found.raddr.ip):
+                connected.append(found)
+        elif is_listener(found) and (found.laddr.ip in WILDCARDS or is_loopback(found.laddr.ip)):
+            listening.append(found)
+    return listening, connected
 
 
 def is_exposed(socket: Socket) -> bool:
@@ -45,15 +49,14 @@ def connection_in_scope(connection: Connection, scope: Scope) -> bool:
     return scope.ipv6 or is_loopback4(connection.server.addr.ip)
 
 
-def hidden_by(scope: Scope, listeners: Iterable[Listener], connections: Iterable[Connection]) -> Hidden:
-    """How many of these rows the scope leaves out, and why."""
-    ipv6 = wildcard = 0
+def hidden_by(scope: Scope, listeners: Iterable[Listener], hidden_connections: int) -> Hidden:
+    """How many listeners the scope leaves out, and why; connections are only ever left out for being on ::1."""
+    ipv6, wildcard = hidden_connections, 0
     for listener in listeners:
         if not scope.ipv6 and not _reachable_by_ipv4(listener.socket):
             ipv6 += 1
         elif scope.bound_only and listener.exposed:
             wildcard += 1
-    ipv6 += sum(not connection_in_scope(connection, scope) for connection in connections)
     return Hidden(ipv6_loopback=ipv6, wildcard=wildcard)
 
 

@@ -30,7 +30,7 @@ from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.groups import Group
 from loopmon.tui.header import Header
 from loopmon.tui.help import HelpScreen
-from loopmon.tui.keys import APP_BINDINGS
+from loopmon.tui.keys import APP_BINDINGS, TABLE_BINDINGS
 from loopmon.tui.listeners import Listeners
 from loopmon.tui.live_table import LiveTable
 from loopmon.tui.process import ProcessPane
@@ -108,7 +108,7 @@ class LoopmonApp(App[int]):
 
     def on_mount(self) -> None:
         self._end_on_signals()
-        self.screen.set_class(self._glyphs.ascii_only, "-ascii")
+        self.default_screen.set_class(self._glyphs.ascii_only, "-ascii")
         self.query_one(Listeners).focus()
         self.set_interval(1.0, self._show_header)
         self._monitor.start()
@@ -176,7 +176,7 @@ class LoopmonApp(App[int]):
     @on(LiveTable.Opened)
     def _open(self) -> None:
         self._show_subject()
-        self.screen.add_class("-zoomed")
+        self.default_screen.add_class("-zoomed")
         self.query_one(ProcessPane).focus()
 
     def _show_subject(self) -> None:
@@ -224,7 +224,7 @@ class LoopmonApp(App[int]):
         (clients if clients.rows and not listeners.rows else listeners).focus()
 
     def action_back_out(self) -> None:
-        if self.screen.has_class("-zoomed"):
+        if self.default_screen.has_class("-zoomed"):
             self._unzoom()
         elif isinstance(self.focused, ProcessPane):
             self.query_one(Listeners).focus()
@@ -232,7 +232,7 @@ class LoopmonApp(App[int]):
             self.query_one(FilterLine).clear()
 
     def _unzoom(self) -> None:
-        self.screen.remove_class("-zoomed")
+        self.default_screen.remove_class("-zoomed")
         row = self._subject.row if self._subject else None
         (self.query_one(Clients) if isinstance(row, Connection) else self.query_one(Listeners)).focus()
 
@@ -248,7 +248,7 @@ class LoopmonApp(App[int]):
             self.query_one(Listeners).focus()
         elif connection.server.owners:
             self._subject = Subject(connection.server.owners[0].process, connection)
-            self.screen.set_focus(self.query_one(ProcessPane))
+            self.query_one(ProcessPane).focus()
             self._show_subject()
         else:
             self._came_from.pop()
@@ -258,7 +258,7 @@ class LoopmonApp(App[int]):
         clients = self.query_one(Clients)
         while self._came_from:
             if clients.move_to(self._came_from.pop()):
-                self.screen.remove_class("-zoomed")
+                self.default_screen.remove_class("-zoomed")
                 clients.focus()
                 return
         self.query_one(Ticker).note("Nothing to go back to: f goes from a client to its server.")
@@ -303,7 +303,8 @@ class LoopmonApp(App[int]):
         if action == "other_end":
             return isinstance(self.focused, Clients)
         if action == "back_out":
-            return self.screen.has_class("-zoomed") or isinstance(self.focused, ProcessPane) or bool(self._view.wanted)
+            zoomed = self.default_screen.has_class("-zoomed")
+            return zoomed or isinstance(self.focused, ProcessPane) or bool(self._view.wanted)
         return True
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
@@ -311,7 +312,10 @@ class LoopmonApp(App[int]):
         yield SystemCommand("Theme", "choose other colours", self.action_change_theme)
         for binding in APP_BINDINGS:
             if binding.action not in {"command_palette", "back_out", "interrupt"}:
-                run = partial(self.run_action, binding.action)
+                yield SystemCommand(binding.description, binding.tooltip, partial(self.run_action, binding.action))
+        if isinstance(table := screen.focused, LiveTable):
+            for binding in TABLE_BINDINGS:
+                run = partial(self.run_action, binding.action, table)
                 yield SystemCommand(binding.description, binding.tooltip, run)
 
     # The terminal
@@ -319,7 +323,7 @@ class LoopmonApp(App[int]):
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
         too_small = width < MIN_WIDTH or height < MIN_HEIGHT
-        self.screen_stack[0].set_class(too_small, "-too-small")
+        self.default_screen.set_class(too_small, "-too-small")
         self.query_one("#too-small", Static).update(
             f"This terminal is {width}x{height}.\nloopmon needs {MIN_WIDTH}x{MIN_HEIGHT}."
         )

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from loopmon import words
 from loopmon.age import Age, AgeBasis, connection_age, listener_age
 from loopmon.clean import clean
-from loopmon.model import Connection, End, Listener, OwnerBasis, Process, ProcessId, RoleBasis, Snapshot, Status
+from loopmon.model import (
+    Connection,
+    End,
+    Listener,
+    Owner,
+    OwnerBasis,
+    Process,
+    ProcessId,
+    RoleBasis,
+    Snapshot,
+    Status,
+)
 from loopmon.tui.columns import Tone
 from loopmon.tui.glyphs import Glyphs
 
@@ -52,8 +64,8 @@ def title_of(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> str:
     return f" {glyphs.dot} ".join(parts)
 
 
-def describe(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> list[Line]:
-    """The row first, then the process, then whom it talks to."""
+def describe(subject: Subject, snapshot: Snapshot, glyphs: Glyphs, dealings: list[Line]) -> list[Line]:
+    """The row first, then the process, then ``dealings``: what ``dealings_of`` said of it."""
     lines: list[Line] = []
     if isinstance(subject.row, Connection):
         lines += _connection(subject.row, snapshot, glyphs)
@@ -67,7 +79,6 @@ def describe(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> list[Line]
         lines.append(Line("PROCESS", f"pid {subject.process.pid} ended before it could be read", Tone.DIM))
     else:
         lines += _process(process, snapshot, glyphs)
-    dealings = list(_dealings(subject.process, snapshot, glyphs))
     return [*lines, BLANK, *dealings] if dealings else lines
 
 
@@ -143,31 +154,60 @@ def _load(process: Process) -> Iterator[str]:
         yield f"{words.byte_count(process.rss_bytes)} memory"
 
 
-def _dealings(identity: ProcessId, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
-    held = [row for row in snapshot.listeners if any(owner.process == identity for owner in row.socket.owners)]
+def dealings_of(identity: ProcessId, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
+    """What the process listens on, whom it serves and whom it uses. Walks every connection."""
+    held = [row for row in snapshot.listeners if _holds(row.socket.owners, identity)]
     yield from _section(
         "LISTENS", (f"{words.listener_label(row)}  {words.count(row.connections, 'client')}" for row in held)
     )
-    serves, uses = Counter[str](), Counter[str]()
+    serves, uses = _Peers(), _Peers()
     over = 0
     for row in snapshot.connections:
-        is_server = any(owner.process == identity for owner in row.server.owners)
+        client, server = row.client, row.server
+        is_server = _holds(server.owners, identity)
+        is_client = _holds(client.owners, identity)
+        if not (is_server or is_client):
+            continue
         if row.status is Status.TIME_WAIT:
             over += is_server
             continue
         if is_server:
-            serves[f"{words.end_label(row.client, snapshot.processes)} on :{row.server.addr.port}"] += 1
-        if any(owner.process == identity for owner in row.client.owners):
-            uses[f"{words.end_label(row.server, snapshot.processes)} :{row.server.addr.port}"] += 1
-    yield from _section("SERVES", _times(serves, glyphs))
+            serves.count(client, server.addr.port)
+        if is_client:
+            uses.count(server, server.addr.port)
+    yield from _section("SERVES", serves.named("on :", snapshot, glyphs))
     if over:
         yield Line("" if serves else "SERVED", f"{over} more, over and in TIME_WAIT", Tone.DIM)
-    yield from _section("USES", _times(uses, glyphs))
+    yield from _section("USES", uses.named(":", snapshot, glyphs))
 
 
-def _times(counts: Counter[str], glyphs: Glyphs) -> Iterator[str]:
-    for name, number in counts.most_common():
-        yield f"{name} {glyphs.times}{number}"
+class _Peers(dict[object, list[Any]]):
+    """How often each peer occurs, told apart by what decides its name, so that thousands of connections
+    are counted before any is named. The values are the count, one of the ends and the port."""
+
+    def count(self, end: End, port: int) -> None:
+        owners = end.owners
+        key = (owners[0][0] if owners else end.socket and end.socket.owner_unknown, len(owners), end.basis, port)
+        known = self.get(key)
+        if known is None:
+            self[key] = [1, end, port]
+        else:
+            known[0] += 1
+
+    def named(self, at: str, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[str]:
+        """One line a name and port, the commonest first."""
+        counts = Counter[str]()
+        for number, end, port in self.values():
+            counts[f"{words.end_label(end, snapshot.processes)} {at}{port}"] += number
+        for name, number in counts.most_common():
+            yield f"{name} {glyphs.times}{number}"
+
+
+def _holds(owners: tuple[Owner, ...], identity: ProcessId) -> bool:
+    """Written for speed: it is asked of both ends of every connection."""
+    if not owners:
+        return False
+    return owners[0][0] == identity or (len(owners) > 1 and any(owner.process == identity for owner in owners))
 
 
 def _section(label: str, texts: Iterable[str]) -> Iterator[Line]:

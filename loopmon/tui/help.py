@@ -42,6 +42,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark", "dismiss", "Close", key_display="esc"),
+        Binding("ctrl+c", "app.interrupt", "Interrupt", show=False, priority=True),
     ]
 
     def compose(self) -> ComposeResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.content import Content
+
 from loopmon import words
 from loopmon.age import listener_age
 from loopmon.model import Listener, PortClass, Protocol
@@ -39,7 +41,10 @@ class Listeners(LiveTable[Listener]):
         rows = view.listeners()
         self.set_rows(rows)
         total = len(view.snapshot.listeners) if view.snapshot else 0
-        self.border_subtitle = f"{len(rows)} of {total}" if view.wanted else ""
+        notes = [f"{len(rows)} of {total}"] if view.wanted else []
+        if view.snapshot:
+            notes += view.snapshot.limits
+        self.border_subtitle = Content(f" {self._glyphs.dot} ".join(notes))
 
     def _columns_of_listeners(self) -> list[Column[Listener]]:
         view = self._view

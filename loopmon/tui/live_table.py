@@ -82,7 +82,9 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self._mark = mark
         self._is_gone = is_gone
         self._glyphs = glyphs
-        self._rows: list[Row] = []
+        self._given: list[Row] = []
+        self._order: list[tuple[bool, Any, str, Row]] = []
+        """Sorted: whether the value is None, the value, the key, the row."""
         self._keys: list[str] = []
         self._cursor = 0
         self._sort_id = sort_id or columns[0].id
@@ -97,11 +99,11 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
     @property
     def rows(self) -> Sequence[Row]:
         """In the order of the screen."""
-        return self._rows
+        return [entry[3] for entry in self._order]
 
     @property
     def cursor_row(self) -> Row | None:
-        return self._rows[self._cursor] if self._rows else None
+        return self._order[self._cursor][3] if self._order else None
 
     @property
     def cursor_key(self) -> str | None:
@@ -113,15 +115,28 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
 
     def set_rows(self, rows: Iterable[Row]) -> None:
         """Show these rows, sorted; the cursor and the lines in view follow their keys."""
+        given = list(rows)
+        if given == self._given and self._order:
+            self.repaint_changed()
+            return
+        self._given = given
+        self._reorder()
+
+    def _reorder(self, *, anew: bool = False) -> None:
+        """Sort what was given. Rows that were there before keep their place in the list that is sorted, so
+        that sorting costs little more than what is new, unless the order itself is another one (``anew``)."""
         column = self._sort_column()
-        # Two stable sorts: by key, so that equals have one order, then by the column.
-        ordered = sorted(rows, key=self._key)
-        ordered.sort(key=lambda row: _none_last(column.sort(row), self._reverse), reverse=self._reverse)
-        keys = [self._key(row) for row in ordered]
+        current = {id(row): row for row in self._given}
+        order = [] if anew else [entry for entry in self._order if current.pop(id(entry[3]), None) is not None]
+        for row in current.values():
+            value = column.sort(row)
+            order.append((_none_last(value, self._reverse), 0 if value is None else value, self._key(row), row))
+        order.sort(key=_without_row, reverse=self._reverse)
+        keys = [entry[2] for entry in order]
         old_row, old_cursor = self.cursor_row, self._cursor
         self._cursor = follow(self._keys, keys, self._cursor)
-        self._rows, self._keys = ordered, keys
-        self.virtual_size = Size(self._room.width, len(ordered) + 1)
+        self._order, self._keys = order, keys
+        self.virtual_size = Size(self._room.width, len(order) + 1)
         if round(self.scroll_y) > 0:
             self.scroll_to(y=round(self.scroll_y) + self._cursor - old_cursor, animate=False, force=True)
         self._keep_cursor_visible()
@@ -144,7 +159,9 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
 
     def sort_by(self, column_id: str, *, reverse: bool = False) -> None:
         self._sort_id, self._reverse = column_id, reverse
-        self.set_rows(self._rows)
+        self._lines.clear()
+        self._reorder(anew=True)
+        self.refresh()
 
     def repaint_changed(self) -> None:
         """Draw the lines in view anew and refresh those that differ from what is on the terminal."""
@@ -189,7 +206,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
             self._sort_by_click(event.x)
             return
         index = event.y - 1 + round(self.scroll_y)
-        if index < len(self._rows):
+        if index < len(self._order):
             self._move(index)
             if event.chain == 2:
                 self.action_open()
@@ -204,10 +221,10 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self._move(0)
 
     def action_last(self) -> None:
-        self._move(len(self._rows) - 1)
+        self._move(len(self._order) - 1)
 
     def action_open(self) -> None:
-        if self._rows:
+        if self._order:
             self.post_message(self.Opened(self))
 
     def action_sort_next(self) -> None:
@@ -235,9 +252,9 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self.refresh()
 
     def _move(self, index: int) -> None:
-        if not self._rows:
+        if not self._order:
             return
-        before, self._cursor = self._cursor, max(0, min(index, len(self._rows) - 1))
+        before, self._cursor = self._cursor, max(0, min(index, len(self._order) - 1))
         self._keep_cursor_visible()
         self.repaint_changed()
         if self._cursor != before:
@@ -266,14 +283,14 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
             style = self.get_component_rich_style("live-table--header")
         else:
             index = y - 1 + round(self.scroll_y)
-            if index < len(self._rows):
+            if index < len(self._order):
                 segments, style = self._row_segments(index)
             else:
                 return self._blank(y)
         return Strip(segments).adjust_cell_length(width, style)
 
     def _blank(self, y: int) -> Strip:
-        lines = self.empty_text.splitlines() if not self._rows else []
+        lines = self.empty_text.splitlines() if not self._order else []
         text = lines[y - 2] if 0 <= y - 2 < len(lines) else ""
         style = self.get_component_rich_style("live-table--empty")
         return Strip([Segment(f"  {text}", style)]).adjust_cell_length(self._room.width, style)
@@ -289,7 +306,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
             yield Segment(self._crop(title, fitted.width, right=column.right) + " " * GAP, style)
 
     def _row_segments(self, index: int) -> tuple[list[Segment], Style]:
-        row = self._rows[index]
+        row = self._order[index][3]
         is_cursor, is_gone = index == self._cursor, self._is_gone(row)
         plain = self._style(Tone.PLAIN, is_cursor, is_gone)
         segments = [Segment(self._mark(row).ljust(MARK_WIDTH), self._style(Tone.STRONG, is_cursor, is_gone))]
@@ -326,6 +343,10 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         return space + text if right else text + space
 
 
-def _none_last(value: Any, reverse: bool) -> tuple[bool, Any]:
-    """None after everything in either direction."""
-    return ((value is None) != reverse, value if value is not None else 0)
+def _none_last(value: Any, reverse: bool) -> bool:
+    """What sorts None after everything in either direction."""
+    return (value is None) != reverse
+
+
+def _without_row(entry: tuple[bool, Any, str, Any]) -> tuple[bool, Any, str]:
+    return entry[:3]

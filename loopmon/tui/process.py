@@ -7,8 +7,9 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from loopmon.model import ProcessId, Snapshot
 from loopmon.tui.columns import Tone
-from loopmon.tui.drill_down import Line, Subject, describe, title_of
+from loopmon.tui.drill_down import Line, Subject, dealings_of, describe, title_of
 from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.view import View
 
@@ -33,6 +34,8 @@ class ProcessPane(VerticalScroll, can_focus=True):
         self._glyphs = glyphs
         self._shown: list[Line] | None = None
         self._width = 0
+        self._dealings: list[Line] = []
+        self._dealings_seen: tuple[object, ...] = (None,) * 4
         self.border_title = "Process"
 
     def compose(self) -> ComposeResult:
@@ -43,13 +46,21 @@ class ProcessPane(VerticalScroll, can_focus=True):
         if subject is None or snapshot is None:
             lines, title = [], "Process"
         else:
-            lines = describe(subject, snapshot, self._glyphs)
+            lines = describe(subject, snapshot, self._glyphs, self._dealings_of(subject.process, snapshot))
             title = title_of(subject, snapshot, self._glyphs)
         if self.border_title != title:
             self.border_title = Content(title)  # as it is: a title may hold what looks like markup
         if lines != self._shown or self._width != self.size.width:
             self._shown, self._width = lines, self.size.width
             self.query_one("#process-text", Static).update(self._content(lines) if lines else NOTHING)
+
+    def _dealings_of(self, identity: ProcessId | None, snapshot: Snapshot) -> list[Line]:
+        """Worked out again only when something they depend on is another object."""
+        seen = (identity, snapshot.listeners, snapshot.connections, snapshot.processes)
+        if any(now is not before for now, before in zip(seen, self._dealings_seen, strict=True)):
+            self._dealings_seen = seen
+            self._dealings = list(dealings_of(identity, snapshot, self._glyphs)) if identity else []
+        return self._dealings
 
     def on_resize(self) -> None:
         if self._shown and self._width != self.size.width:
