@@ -27,7 +27,7 @@ APP_BINDINGS = (
     Binding("f", "other_end", "Other end", id="other-end", tooltip="from a client to its server's process"),
     Binding("b", "came_from", "Back", id="back", show=False, tooltip="back to the client that f came from"),
     Binding("g", "group", "Group", id="group", tooltip="clients by process and server, or one by one"),
-    Binding("t", "time_wait", "Show TIME_WAIT", id="time-wait", show=False, tooltip="connections just over, or hide them"),
+    Binding("t", "time_wait", "Show TIME_WAIT", id="time-wait", show=False, tooltip="or hide those connections"),
     Binding("6", "ipv6", "Show ::1", id="ipv6", show=False, tooltip="what is on ::1 only, or hide it again"),
     Binding("p", "pause", "Pause", id="pause", tooltip="hold the screen still; looking goes on"),
     Binding("r", "look", "Look now", id="look", show=False, tooltip="do not wait for the next look"),
