@@ -323,6 +323,8 @@ class Snapshot:
     ports: Ports
     listeners: tuple[Listener, ...]
     connections: tuple[Connection, ...]
+    in_time_wait: int
+    """How many of the connections are over and only wait in TIME_WAIT."""
     processes: Mapping[ProcessId, Process]
     hidden: Hidden
     limits: tuple[str, ...]

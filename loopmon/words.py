@@ -27,12 +27,14 @@ from loopmon.model import (
     Status,
 )
 
+AT_LEAST = "≥"
+
 Processes = Mapping[ProcessId, Process]
 
 OWNER_UNKNOWN_SHORT = {
     OwnerUnknown.OTHER_USER: "(other user)",
     OwnerUnknown.NOT_ACCEPTED: "(not accepted)",
-    OwnerUnknown.KERNEL: "(nobody)",
+    OwnerUnknown.KERNEL: "(no process)",
     OwnerUnknown.CLOSED_BY_PROCESS: "(closed)",
     OwnerUnknown.UNREADABLE_PROCESS: "(unreadable)",
     OwnerUnknown.NOT_FOUND: "(not found)",
@@ -74,10 +76,10 @@ def duration(seconds: float) -> str:
 
 
 def age(known: Age) -> str:
-    """``4s``, ``>4s`` where it can be more, nothing where it was only just seen for the first time."""
+    """``4s``, ``≥4s`` where it can be more, nothing where it was only just seen for the first time."""
     if known.basis is AgeBasis.AT_LEAST and known.seconds < 1:
         return ""
-    more = ">" if known.basis is AgeBasis.AT_LEAST else ""
+    more = AT_LEAST if known.basis is AgeBasis.AT_LEAST else ""
     return f"{more}{duration(known.seconds)}"
 
 

@@ -117,10 +117,12 @@ class Observer:
         listeners = tuple(row for row in every_listener if scoping.listener_in_scope(row, scope))
         if last and last.scope == scope and self._narrowed is self._joined:
             connections, hidden_connections = last.connections, self._hidden_connections
+            in_time_wait = last.in_time_wait
         else:
             every_connection = self._joined or []
             connections = tuple(row for row in every_connection if scoping.connection_in_scope(row, scope))
             hidden_connections = self._hidden_connections = len(every_connection) - len(connections)
+            in_time_wait = sum(row.status is Status.TIME_WAIT for row in connections)
             self._narrowed = self._joined
         self._last = Snapshot(
             taken_at=reading.taken_at,
@@ -129,6 +131,7 @@ class Observer:
             ports=ports,
             listeners=last.listeners if last and last.listeners == listeners else listeners,
             connections=connections,
+            in_time_wait=in_time_wait,
             processes=processes,
             hidden=scoping.hidden_by(scope, every_listener, hidden_connections),
             limits=reading.limits,

@@ -54,8 +54,7 @@ class Clients(LiveTable[Row]):
         connections = view.connections()
         self.set_rows(group(connections) if view.grouped else connections)
         self.border_title = self._title()
-        total = len(view.snapshot.connections) if view.snapshot else 0
-        self.border_subtitle = self._subtitle(len(connections), total)
+        self.border_subtitle = self._subtitle(len(connections))
 
     def set_grouped(self) -> None:
         """Take the columns that fit how the view shows connections now."""
@@ -71,11 +70,13 @@ class Clients(LiveTable[Row]):
         low, high = self._view.snapshot.ports.ephemeral
         return f"{title} {self._glyphs.dot} ephemeral ports {low}{self._glyphs.dash}{high}"
 
-    def _subtitle(self, shown: int, total: int) -> str:
+    def _subtitle(self, shown: int) -> str:
         view = self._view
-        notes = [f"{shown} of {total}"] if view.wanted else []
-        if not view.time_wait:
-            notes.append("TIME_WAIT hidden (t)")
+        if view.snapshot is None:
+            return ""
+        notes = [f"{shown} of {len(view.snapshot.connections)}"] if view.wanted else []
+        if over := view.snapshot.in_time_wait:
+            notes.append(f"{over} in TIME_WAIT, t {'hides' if view.time_wait else 'shows'} them")
         return f" {self._glyphs.dot} ".join(notes)
 
     def _columns_of_connections(self) -> list[Column[Row]]:
@@ -132,11 +133,10 @@ class Clients(LiveTable[Row]):
             return Cell(f"itself :{server.addr.port}", Tone.WARNING)
         return process_cell(f"{words.end_label(server, self._view.processes)} :{server.addr.port}", _end_tone(server))
 
-    def _to_order(self, row: Row) -> tuple[int, bool, int]:
-        """By server; what is over comes after what lives."""
+    def _to_order(self, row: Row) -> tuple[bool, int, int]:
+        """By server, then by client port; all that is over comes after all that lives."""
         connection = one(row)
-        is_over = connection.status is Status.TIME_WAIT
-        return (connection.server.addr.port, is_over, connection.client.addr.port)
+        return (connection.status is Status.TIME_WAIT, connection.server.addr.port, connection.client.addr.port)
 
     def _count(self, row: Row) -> Cell:
         return Cell(str(len(row.members)) if isinstance(row, Group) else "", Tone.STRONG)

@@ -18,6 +18,7 @@ from loopmon.model import (
     OwnerBasis,
     Process,
     ProcessId,
+    Protocol,
     RoleBasis,
     Snapshot,
     Status,
@@ -59,6 +60,9 @@ def title_of(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> str:
     if subject.process is None:
         return f"Nobody to name {glyphs.dot} {_row_name(subject.row)}" if subject.row else "Process"
     parts = [words.process_label(subject.process, snapshot.processes)]
+    if isinstance(subject.row, Connection):
+        is_client = any(owner.process == subject.process for owner in subject.row.client.owners)
+        parts[0] += " (client)" if is_client else " (server)"
     if process:
         parts += [clean(part, 48) for part in (process.project, process.branch) if part]
     return f" {glyphs.dot} ".join(parts)
@@ -117,7 +121,7 @@ def _why_nobody(end: End) -> str:
 def _listener(row: Listener, snapshot: Snapshot) -> Iterator[Line]:
     yield Line("LISTENER", words.listener_label(row), Tone.STRONG)
     service = f"  {clean(row.service, 32)} by name" if row.service else ""
-    yield Line("", f"{row.port_class} port{service}  {words.count(row.connections, 'client')}")
+    yield Line("", f"{row.port_class} port{service}{_clients_of(row)}")
     if row.exposed:
         yield Line("", "exposed: reachable from outside this machine too", Tone.WARNING)
     if row.socket.owner_unknown:
@@ -128,10 +132,19 @@ def _listener(row: Listener, snapshot: Snapshot) -> Iterator[Line]:
         yield Line("HELD BY", "  ".join(held))
 
 
+def _clients_of(row: Listener) -> str:
+    """Nothing for UDP without any: a UDP socket takes what comes from anybody, unconnected."""
+    if row.socket.protocol is Protocol.UDP and not row.connections:
+        return ""
+    return f"  {words.count(row.connections, 'client')}"
+
+
 def _process(process: Process, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
     command = words.command_line(process, limit=1000)
     yield Line("COMMAND", command or "(not readable)", Tone.PLAIN if command else Tone.DIM)
-    yield Line("IN", clean(process.cwd) if process.cwd else "(not readable)", Tone.PLAIN if process.cwd else Tone.DIM)
+    yield Line(
+        "FOLDER", clean(process.cwd) if process.cwd else "(not readable)", Tone.PLAIN if process.cwd else Tone.DIM
+    )
     if process.project:
         branch = f"  git {clean(process.branch, 64)}" if process.branch else ""
         yield Line("PROJECT", f"{clean(process.project, 64)}{branch}")
@@ -139,10 +152,10 @@ def _process(process: Process, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[L
     age = words.duration(snapshot.taken_at - process.id.create_time) if since else ""
     facts = [clean(process.user, 32) if process.user else "", f"since {since} ({age})" if since else ""]
     facts.append(clean(process.tty, 32) if process.tty else "no terminal")
-    yield Line("BY", f" {glyphs.dot} ".join(fact for fact in facts if fact))
-    yield Line("NOW", f" {glyphs.dot} ".join(_load(process)))
+    yield Line("USER", f" {glyphs.dot} ".join(fact for fact in facts if fact))
+    yield Line("LOAD", f" {glyphs.dot} ".join(_load(process)))
     if process.parents:
-        yield Line("FROM", words.parents_chain(process, glyphs.under))
+        yield Line("PARENTS", words.parents_chain(process, glyphs.under))
 
 
 def _load(process: Process) -> Iterator[str]:
@@ -157,9 +170,7 @@ def _load(process: Process) -> Iterator[str]:
 def dealings_of(identity: ProcessId, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
     """What the process listens on, whom it serves and whom it uses. Walks every connection."""
     held = [row for row in snapshot.listeners if _holds(row.socket.owners, identity)]
-    yield from _section(
-        "LISTENS", (f"{words.listener_label(row)}  {words.count(row.connections, 'client')}" for row in held)
-    )
+    yield from _section("LISTENS", (f"{words.listener_label(row)}{_clients_of(row)}" for row in held))
     serves, uses = _Peers(), _Peers()
     over = 0
     for row in snapshot.connections:

@@ -39,7 +39,7 @@ def left_parts(frame: Frame | None) -> list[Part]:
     if snapshot is None:
         return parts
     parts.append(Part(words.count(len(snapshot.listeners), "listener"), "bold", 7))
-    parts.append(Part(words.count(len(snapshot.connections), "client"), "bold", 6))
+    parts.append(Part(words.count(len(snapshot.connections) - snapshot.in_time_wait, "client"), "bold", 6))
     if snapshot.findings:
         parts.append(Part(f"{len(snapshot.findings)} to look at", "bold $text-warning", 9))
     if snapshot.hidden.ipv6_loopback:
@@ -57,7 +57,7 @@ def right_parts(frame: Frame | None, *, paused: bool, silent_s: float | None) ->
     parts = [_state(frame, paused=paused, silent_s=silent_s)]
     if frame.snapshot:
         parts.append(Part(frame.snapshot.source, "$text-muted", 3))
-    parts.append(Part(f"{frame.cpu_percent:.1f}% cpu", "$text-muted", 2))
+    parts.append(Part(f"{frame.cpu_percent:.1f}% own cpu", "$text-muted", 2))
     return parts
 
 

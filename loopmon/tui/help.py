@@ -30,7 +30,7 @@ FILTER_EXAMPLES = (
 SIGNS = (
     (f"{NEW} new", "appeared in the last seconds"),
     (f"{GONE} gone", "has gone; stays for some seconds"),
-    (">4s", "at least: it was there when loopmon started"),
+    ("≥4s", "at least: it was there when loopmon started"),
     ("was node 4312", "held it until its process let go"),
     ("node 4312 +3", "four processes hold the same listener"),
     ("AGE", "of a listener: its process's, unless it was seen opening"),

@@ -27,7 +27,8 @@ from loopmon.tui.keys import TABLE_BINDINGS
 Row = TypeVar("Row")
 
 MARK_WIDTH = 2
-"""Cells in front of the first column, for the row's mark."""
+"""Cells in front of the first column: the row's mark and the cursor's."""
+CURSOR = ">"
 
 
 class LiveTable(ScrollView, Generic[Row], can_focus=True):
@@ -309,7 +310,8 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         row = self._order[index][3]
         is_cursor, is_gone = index == self._cursor, self._is_gone(row)
         plain = self._style(Tone.PLAIN, is_cursor, is_gone)
-        segments = [Segment(self._mark(row).ljust(MARK_WIDTH), self._style(Tone.STRONG, is_cursor, is_gone))]
+        mark = self._mark(row)[:1].ljust(1) + (CURSOR if is_cursor else " ")
+        segments = [Segment(mark, self._style(Tone.STRONG, is_cursor, is_gone))]
         for fitted in self._fitted:
             column = self._columns[fitted.column]
             cell = column.cell(row)
@@ -330,7 +332,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
     def _crop(self, text: str, room: int, *, right: bool, tail: int = 0) -> str:
         """Exactly ``room`` cells; a cut is marked, and leaves the last ``tail`` characters if they fit."""
         if self._glyphs.ascii_only and not text.isascii():
-            text = text.encode("ascii", "replace").decode("ascii")
+            text = text.replace(words.AT_LEAST, ">").encode("ascii", "replace").decode("ascii")
         if words.width(text) > room:
             end = self._glyphs.ellipsis + (text[len(text) - tail :] if tail else "")
             if words.width(end) >= room:
