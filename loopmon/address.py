@@ -50,15 +50,18 @@ def is_loopback(ip: str) -> bool:
 
 def parse_address(text: str) -> Address:
     """Read ``127.0.0.1:3000``, ``[::1]:3000``, ``localhost:3000``, ``*:3000``, ``:3000``, ``3000``,
-    a bare address, or a URL with one of those as its host.
+    a bare address, or a URL with one of those as its host; a path or a stop behind it does not matter.
+    Names below ``localhost`` are loopback too (RFC 6761, 6.3).
 
     Raises ValueError with the reason.
     """
+    text = text.strip().rstrip(",;.")
     url = re.match(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(?P<host>[^/?#]*)", text, re.IGNORECASE)
     if url:
         found = parse_address(url["host"])
         default = {"http": 80, "https": 443}.get(url["scheme"].lower())
-        return found if found.port else Address(found.ip, default)
+        return found if found.port is not None else Address(found.ip, default)
+    text = text.partition("/")[0]
     if re.fullmatch(r":?\d+", text, re.ASCII):
         return Address(None, parse_port(text.removeprefix(":")))
     bracketed = re.fullmatch(r"\[(?P<ip>[^\]]*)\](?::(?P<port>.*))?", text)
@@ -67,7 +70,7 @@ def parse_address(text: str) -> Address:
     host, colon, port = text.partition(":")
     if colon and ":" in port:
         return Address(_parse_ip(text), None)
-    if host.lower() in {"localhost", "*"}:
+    if host == "*" or host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return Address(None, _optional_port(port if colon else None))
     return Address(_parse_ip(host), _optional_port(port if colon else None))
 
@@ -87,7 +90,7 @@ def matches(endpoint: Endpoint, wanted: Address) -> bool:
 
 
 def _optional_port(text: str | None) -> int | None:
-    return None if text is None else parse_port(text)
+    return parse_port(text) if text else None
 
 
 def _parse_ip(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from loopmon import words
+from loopmon.address import Address, is_loopback4, matches
 from loopmon.age import connection_age, listener_age, process_age
 from loopmon.model import (
     Connection,
@@ -19,6 +20,7 @@ from loopmon.model import (
     Protocol,
     Snapshot,
     Socket,
+    Status,
 )
 
 Row = Listener | Connection | Process
@@ -51,8 +53,14 @@ class Facts:
         return tuple(known[identity] for identity in self.identities if identity in known)
 
     @cached_property
-    def protocol(self) -> Protocol | None:
-        return self.sockets[0].protocol if self.sockets else None
+    def protocols(self) -> frozenset[Protocol]:
+        return frozenset(found.protocol for found in self.sockets)
+
+    def answers(self, wanted: Address) -> bool:
+        """Whether one of the row's endpoints is the one that is asked for."""
+        if isinstance(self.row, Listener) and self.row.socket.v6only and wanted.ip and is_loopback4(wanted.ip):
+            return False
+        return any(matches(where, wanted) for where in self.endpoints)
 
     @cached_property
     def flags(self) -> frozenset[str]:
@@ -74,11 +82,17 @@ class Facts:
     @cached_property
     def text(self) -> str:
         """Every word of the row, in lower case, for words that may match anywhere."""
-        said = [words.endpoint(where) for where in self.endpoints]
-        said += [found.status for found in self.sockets]
-        said += [str(self.protocol or "")]
-        if isinstance(self.row, Listener) and self.row.service:
-            said.append(self.row.service)
+        said = [f"{where.ip}:{where.port}" for where in self.endpoints]
+        if not isinstance(self.row, Listener):
+            said += [words.endpoint(where) for where in self.endpoints]
+        said += [found.status for found in self.sockets if found.status is not Status.NONE]
+        said += self.protocols
+        if isinstance(self.row, Listener):
+            said += [words.endpoint(self.row.laddr, self.row.socket.v6only), self.row.service or ""]
+            said.append("exposed" if self.row.exposed else "")
+            said.append(words.owners_label(self.row.socket, self.snapshot.processes))
+        elif isinstance(self.row, Connection):
+            said += [words.end_label(end, self.snapshot.processes) for end in (self.row.client, self.row.server)]
         for identity in self.identities:
             said.append(words.process_label(identity, self.snapshot.processes))
         for process in self.processes:

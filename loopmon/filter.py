@@ -8,12 +8,12 @@ one fact; ``-`` in front excludes; double quotes keep spaces together.
 from __future__ import annotations
 
 import getpass
+import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from loopmon.address import matches as address_matches
 from loopmon.address import parse_address, parse_port
 from loopmon.clean import clean
 from loopmon.facts import FLAGS, Facts, facts_of
@@ -29,6 +29,12 @@ from loopmon.model import (
 
 Predicate = Callable[[Facts], bool]
 
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
 _UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -42,8 +48,16 @@ class FilterError(ValueError):
 
 
 class _Word(NamedTuple):
+    """One word without its quotes."""
+
     text: str
-    column: int
+    columns: tuple[int, ...]
+    """Where each of its characters stands, and where the word ends."""
+    quoted: bool
+    """Whether it starts with a quote: then it is text, whatever it looks like."""
+
+    def rest(self, start: int) -> _Word:
+        return _Word(self.text[start:], self.columns[start:], self.quoted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +88,31 @@ def _split(text: str) -> Iterator[_Word]:
         raw = match.group()
         if raw.count('"') % 2:
             raise FilterError(match.start() + raw.rindex('"') + 1, "this quote is not closed")
-        if word := raw.replace('"', ""):
-            yield _Word(word, match.start() + 1)
+        kept = [(character, match.start() + place) for place, character in enumerate(raw, 1) if character != '"']
+        if kept:
+            columns = (*(column for _, column in kept), match.end() + 1)
+            yield _Word("".join(character for character, _ in kept), columns, raw.startswith('"'))
 
 
 def _predicate(word: _Word) -> Predicate:
-    if word.text.startswith("-"):
+    if word.text.startswith("-") and not word.quoted:
         if len(word.text) == 1:
-            raise FilterError(word.column, "nothing follows the -")
-        excluded = _positive(_Word(word.text[1:], word.column + 1))
+            raise FilterError(word.columns[0], "nothing follows the -")
+        excluded = _positive(word.rest(1))
         return lambda facts: not excluded(facts)
     return _positive(word)
 
 
 def _positive(word: _Word) -> Predicate:
+    lowered = word.text.lower()
+    if word.quoted:
+        return lambda facts: lowered in facts.text
     compared = re.fullmatch(r"(age)(>=|<=|>|<)(.*)", word.text, re.IGNORECASE)
     if compared:
-        return _age(compared[2], compared[3], word.column + compared.start(3))
+        return _age(compared[2], compared[3], word.columns[compared.start(3)])
     keyed = re.fullmatch(r"([A-Za-z]+):(?!//)(.*)", word.text)
     if keyed and keyed[1].lower() != "localhost":
-        return _keyed(keyed[1].lower(), keyed[2], word.column, word.column + keyed.start(2))
+        return _keyed(keyed[1].lower(), keyed[2], word.columns[0], word.columns[keyed.start(2)])
     if ":" in word.text:
         try:
             wanted = parse_address(word.text)
@@ -101,8 +120,7 @@ def _positive(word: _Word) -> Predicate:
             wanted = None
         if wanted is not None and wanted.port is not None:
             found = wanted
-            return lambda facts: any(address_matches(where, found) for where in facts.endpoints)
-    lowered = word.text.lower()
+            return lambda facts: facts.answers(found)
     return lambda facts: lowered in facts.text
 
 
@@ -165,7 +183,8 @@ def _branch(value: str) -> Predicate:
 
 def _state(value: str) -> Predicate:
     wanted = value.upper().replace("-", "_")
-    states = {status for status in Status if status.value.startswith(wanted)}
+    states = {status for status in Status if status.value == wanted}
+    states = states or {status for status in Status if status.value.startswith(wanted)}
     if not states:
         raise ValueError(f"{value!r} is not a state, such as listen, established or time_wait")
     return lambda facts: any(found.status in states for found in facts.sockets)
@@ -176,7 +195,7 @@ def _proto(value: str) -> Predicate:
         wanted = Protocol(value.lower())
     except ValueError:
         raise ValueError(f"{value!r} is not a protocol: tcp or udp") from None
-    return lambda facts: facts.protocol is wanted
+    return lambda facts: wanted in facts.protocols
 
 
 def _is(value: str) -> Predicate:
@@ -205,6 +224,5 @@ def _age(comparison: str, value: str, column: int) -> Predicate:
     if not parsed:
         raise FilterError(column, f"{clean(value, 32)!r} is not an age, such as 30s, 5m, 1h or 2d")
     limit_s = int(parsed[1]) * _UNIT_S[parsed[2].lower()]
-    if comparison.startswith(">"):
-        return lambda facts: facts.age_s is not None and facts.age_s >= limit_s
-    return lambda facts: facts.age_s is not None and facts.age_s <= limit_s
+    holds = _COMPARISONS[comparison]
+    return lambda facts: facts.age_s is not None and holds(facts.age_s, limit_s)

@@ -41,7 +41,7 @@ def parse_services(text: str) -> dict[tuple[int, Protocol], str]:
         if len(fields) < 2:
             continue
         port, slash, protocol = fields[1].partition("/")
-        if slash and port.isdecimal() and protocol in {"tcp", "udp"}:
+        if slash and port.isdecimal() and len(port) <= 5 and int(port) <= 65535 and protocol in {"tcp", "udp"}:
             names.setdefault((int(port), Protocol(protocol)), fields[0])
     return names
 

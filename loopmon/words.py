@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from unicodedata import combining, east_asian_width
+from unicodedata import category, east_asian_width
 
 from loopmon.age import Age, AgeBasis
 from loopmon.clean import clean
@@ -87,7 +87,7 @@ def width(text: str) -> int:
     """Terminal cells that cleaned text takes."""
     if text.isascii():
         return len(text)
-    return sum(2 if east_asian_width(c) in "WF" else 0 if combining(c) else 1 for c in text)
+    return sum(2 if east_asian_width(c) in "WF" else 0 if category(c) in {"Mn", "Me", "Cf"} else 1 for c in text)
 
 
 def clock(at: float, now: float) -> str:
@@ -115,7 +115,7 @@ def count(number: int, noun: str) -> str:
 def process_label(identity: ProcessId, processes: Processes) -> str:
     """``node 4312``; ``pid 4312`` where the name could not be read."""
     process = processes.get(identity)
-    return f"{clean(process.name, 64)} {identity.pid}" if process and process.name else f"pid {identity.pid}"
+    return f"{clean(process.name)} {identity.pid}" if process and process.name else f"pid {identity.pid}"
 
 
 def owners_label(socket: Socket, processes: Processes) -> str:
@@ -140,18 +140,20 @@ def project_of(identities: Iterable[ProcessId], processes: Processes) -> str:
     for identity in identities:
         process = processes.get(identity)
         if process and process.project:
-            return clean(process.project, 64)
+            return clean(process.project)
     return ""
 
 
-def command_line(process: Process, limit: int = 4096) -> str:
+def command_line(process: Process, limit: int | None = None) -> str:
     """The command line as a shell would show it, or nothing where it cannot be read."""
     return clean(" ".join(process.cmdline or ()), limit)
 
 
 def parents_chain(process: Process, arrow: str = "←") -> str:
     """``zsh 4100 ← tmux 900 ← systemd 1``."""
-    return f" {arrow} ".join(f"{clean(above.name, 64)} {above.process.pid}" for above in process.parents)
+    return f" {arrow} ".join(
+        f"{clean(above.name) if above.name else 'pid'} {above.process.pid}" for above in process.parents
+    )
 
 
 def port(listener: Listener) -> str:
@@ -204,9 +206,7 @@ def _listener_change(change: Change, listener: Listener, processes: Processes) -
             return f"+ {who} listens on {where}"
         case ChangeKind.CLOSED:
             return f"- {who} stopped listening on {where}"
-        case ChangeKind.STATUS:
-            return f"~ {who} on {where}: {listener.socket.status}"
-        case ChangeKind.OWNER:
+        case _:
             return f"~ {where} is now held by {who}"
 
 

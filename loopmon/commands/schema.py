@@ -11,7 +11,7 @@ from typing import Any
 
 from loopmon.clean import REPLACEMENT
 from loopmon.commands.selection import Selection
-from loopmon.model import Connection, End, Finding, Listener, Owner, Process, Snapshot
+from loopmon.model import Connection, End, Finding, Listener, Owner, OwnerUnknown, Process, Snapshot, Socket
 
 SCHEMA = 1
 
@@ -58,7 +58,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> dict[str, Any]:
         "uid": socket.uid,
         "user": _user(socket.owners, snapshot),
         "owners": _owners(socket.owners, snapshot),
-        "owner_unknown": socket.owner_unknown,
+        "owner_unknown": _owner_unknown(socket),
         "queue": socket.recv_queue,
         "backlog": socket.send_queue,
         "connections": listener.connections,
@@ -69,7 +69,8 @@ def _listener(listener: Listener, snapshot: Snapshot) -> dict[str, Any]:
 def _connection(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     client, server = connection.client.socket, connection.server.socket
     to_server, to_client = _bytes(connection)
-    rtt_us = client.rtt_us if client else server.rtt_us if server else None
+    rtt_us = _first_known(client.rtt_us if client else None, server.rtt_us if server else None)
+    retransmits = [found.retransmits for found in {client, server} if found and found.retransmits is not None]
     return {
         "id": connection.id,
         "protocol": connection.protocol,
@@ -81,7 +82,7 @@ def _connection(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
         "bytes_to_server": to_server,
         "bytes_to_client": to_client,
         "rtt_ms": None if rtt_us is None else rtt_us / 1000,
-        "retransmits": _total(client.retransmits if client else None, server.retransmits if server else None),
+        "retransmits": sum(retransmits) if retransmits else None,
         "findings": _findings_on(f"connection:{connection.id}", snapshot),
     }
 
@@ -100,7 +101,7 @@ def _end(end: End, snapshot: Snapshot) -> dict[str, Any]:
         "uid": socket.uid if socket else None,
         "user": _user(socket.owners if socket else (), snapshot),
         "owners": _owners(socket.owners if socket else (), snapshot),
-        "owner_unknown": socket.owner_unknown if socket else "not-found",
+        "owner_unknown": _owner_unknown(socket),
         "known_owners": _owners(end.owners, snapshot),
         "owners_basis": end.basis,
         "recv_queue": socket.recv_queue if socket else None,
@@ -111,8 +112,8 @@ def _end(end: End, snapshot: Snapshot) -> dict[str, Any]:
 def _process(process: Process, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "pid": process.id.pid,
-        "create_time": process.id.create_time,
-        "name": _text(process.name),
+        "create_time": process.id.create_time or None,
+        "name": _text(process.name) or None,
         "cmdline": None if process.cmdline is None else [_text(word) for word in process.cmdline],
         "exe": _text(process.exe),
         "cwd": _text(process.cwd),
@@ -122,7 +123,7 @@ def _process(process: Process, snapshot: Snapshot) -> dict[str, Any]:
         "user": _text(process.user),
         "status": process.status,
         "ppid": process.ppid,
-        "parents": [{"pid": above.process.pid, "name": _text(above.name)} for above in process.parents],
+        "parents": [{"pid": above.process.pid, "name": _text(above.name) or None} for above in process.parents],
         "tty": process.tty,
         "rss_bytes": process.rss_bytes,
         "cpu_percent": process.cpu_percent,
@@ -149,7 +150,7 @@ def _owners(owners: tuple[Owner, ...], snapshot: Snapshot) -> list[dict[str, Any
         listed.append(
             {
                 "pid": identity.pid,
-                "create_time": identity.create_time,
+                "create_time": identity.create_time or None,
                 "name": _text(process.name) if process and process.name else None,
                 "fd": fd if fd >= 0 else None,
             }
@@ -169,14 +170,20 @@ def _findings_on(subject: str, snapshot: Snapshot) -> list[str]:
 def _bytes(connection: Connection) -> tuple[int | None, int | None]:
     """Each direction as either end counted it."""
     client, server = connection.client.socket, connection.server.socket
-    to_server = client.bytes_sent if client else server.bytes_received if server else None
-    to_client = client.bytes_received if client else server.bytes_sent if server else None
-    return to_server, to_client
+    sent, received = (client.bytes_sent, client.bytes_received) if client else (None, None)
+    answered, taken = (server.bytes_sent, server.bytes_received) if server else (None, None)
+    return _first_known(sent, taken), _first_known(received, answered)
 
 
-def _total(*counts: int | None) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+def _first_known(*numbers: int | None) -> int | None:
+    return next((number for number in numbers if number is not None), None)
+
+
+def _owner_unknown(socket: Socket | None) -> OwnerUnknown | None:
+    """Null only with owners. An end that is not in the table has none that could be found."""
+    if socket is None:
+        return OwnerUnknown.NOT_FOUND
+    return None if socket.owners else socket.owner_unknown or OwnerUnknown.UNKNOWN
 
 
 def _text(text: str | None) -> str | None:

@@ -52,7 +52,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> Cells:
         words.address(listener.laddr.ip, listener.socket.v6only),
         words.owners_label(listener.socket, snapshot.processes),
         words.project_of(owners, snapshot.processes),
-        clean(holder.branch or "", 64) if holder else "",
+        clean(holder.branch or "") if holder else "",
         str(listener.connections),
         words.age(listener_age(listener, snapshot.taken_at)),
         "exposed" if listener.exposed else "",
@@ -75,10 +75,10 @@ def _process(process: Process, snapshot: Snapshot) -> Cells:
     age_s = process_age(process.id, snapshot.taken_at)
     return (
         str(process.id.pid),
-        clean(process.name, 64),
-        clean(process.user or "", 64),
-        clean(process.project or "", 64),
-        clean(process.branch or "", 64),
+        clean(process.name),
+        clean(process.user or ""),
+        clean(process.project or ""),
+        clean(process.branch or ""),
         process.status or "",
         "" if age_s is None else words.duration(age_s),
         words.command_line(process),

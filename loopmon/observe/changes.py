@@ -39,13 +39,14 @@ def _kind(old: Row, new: Row) -> ChangeKind | None:
         same = _holders(old.client) == _holders(new.client) and _holders(old.server) == _holders(new.server)
         return None if same else ChangeKind.OWNER
     if isinstance(old, Listener) and isinstance(new, Listener):
-        return None if _owners(old.socket.owners) == _owners(new.socket.owners) else ChangeKind.OWNER
+        before, after = _owners(old.socket.owners), _owners(new.socket.owners)
+        return ChangeKind.OWNER if before and after and before != after else None
     raise TypeError("a listener and a connection cannot share an id")
 
 
 def _holders(end: End) -> set[ProcessId]:
-    """Only those that hold the socket now: nobody changes hands by being remembered."""
-    return _owners(end.owners) if end.basis is OwnerBasis.HOLDS else set()
+    """Those that hold the socket or held it last: nobody changes hands by not being seen for a look."""
+    return _owners(end.owners) if end.basis in {OwnerBasis.HOLDS, OwnerBasis.HELD} else set()
 
 
 def _owners(owners: tuple[Owner, ...]) -> set[ProcessId]:

@@ -1,6 +1,7 @@
 """The one thread that looks: a reading, a snapshot, a frame, a wait, again.
 
-Owns the timing. Hands each frame to one callback, which is called in this thread and must not block.
+Owns the timing. Hands each frame to one callback, which is called in this thread and must neither
+block nor raise.
 """
 
 from __future__ import annotations
@@ -59,8 +60,6 @@ class Monitor:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
-        if not self._thread.is_alive():
-            self._source.close()
 
     def look_now(self) -> None:
         """Cut the present wait short."""
@@ -85,10 +84,11 @@ class Monitor:
             self._wake.clear()
             frame = self._look()
             if self._stopping.is_set():
-                return
+                break
             self._last = frame
             self._on_frame(frame)
             self._wake.wait(frame.interval_s)
+        self._source.close()
 
     def _look(self) -> Frame:
         started = time.monotonic()

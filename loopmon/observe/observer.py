@@ -84,6 +84,8 @@ class Observer:
         listeners: dict[str, Listener] = {}
         for socket in sorted(sockets, key=lambda s: (s.laddr.port, s.laddr.ip, s.id)):
             old = self._listeners.get(socket.id)
+            if old and _is_taken_over(old.socket, socket):
+                old = None
             new = Listener(
                 socket=socket,
                 exposed=scoping.is_exposed(socket),
@@ -130,7 +132,7 @@ class Observer:
             scope=scope,
             ports=ports,
             listeners=last.listeners if last and last.listeners == listeners else listeners,
-            connections=connections,
+            connections=last.connections if last and last.connections == connections else connections,
             in_time_wait=in_time_wait,
             processes=processes,
             hidden=scoping.hidden_by(scope, every_listener, hidden_connections),
@@ -143,3 +145,10 @@ def _in_scope(row: Listener | Connection, scope: Scope) -> bool:
     if isinstance(row, Listener):
         return scoping.listener_in_scope(row, scope)
     return scoping.connection_in_scope(row, scope)
+
+
+def _is_taken_over(old: Socket, new: Socket) -> bool:
+    """The same address, but nobody who held it before: a source that knows addresses only calls that the
+    same socket, and it is another server."""
+    before, after = ({owner.process for owner in found.owners} for found in (old, new))
+    return bool(before and after and not before & after)

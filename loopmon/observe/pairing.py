@@ -21,6 +21,7 @@ from loopmon.model import (
     Protocol,
     RoleBasis,
     Socket,
+    Status,
 )
 from loopmon.ports import port_class
 
@@ -71,6 +72,8 @@ class _Remembered:
     connection: Connection
     owners: dict[Endpoint, tuple[Owner, ...]]
     """Who was last seen holding each end."""
+    generation: int
+    """Counts the connections that had these endpoints one after the other."""
 
 
 class Pairing:
@@ -143,14 +146,17 @@ class Pairing:
         now: float,
     ) -> _Remembered:
         protocol, one, other = key
+        generation = known.generation if known else 1
+        if known and _is_another(known.connection, sockets):
+            known, generation = None, generation + 1
         server, roles = self._server(key, index, known.connection if known else None)
         client = other if server == one else one
-        by_address = {other: sockets[1], one: sockets[0]}
+        by_address = {other: sockets[1], one: sockets[0]}  # one socket where it is connected to itself
         listener = index.at(protocol, server, by_address[server])
         owners = dict(known.owners) if known else {}
         owners.update((found.laddr, found.owners) for found in sockets if found and found.owners)
         connection = Connection(
-            id=pair_id,
+            id=pair_id if generation == 1 else f"{pair_id}~{generation}",
             protocol=protocol,
             client=self._end(client, by_address[client], owners, None),
             server=self._end(server, by_address[server], owners, listener),
@@ -161,7 +167,7 @@ class Pairing:
         )
         if known and connection == known.connection:
             connection = known.connection
-        return _Remembered(connection, owners)
+        return _Remembered(connection, owners, generation)
 
     def _server(self, key: _PairKey, index: ListenerIndex, known: Connection | None) -> tuple[Endpoint, RoleBasis]:
         protocol, one, other = key
@@ -220,12 +226,22 @@ def _key(found: Socket) -> _PairKey:
 
 
 def _pairs(key: _PairKey, members: list[Socket]) -> Iterable[tuple[Socket | None, Socket | None]]:
-    """Each pair once: the sockets at the key's first and second endpoint."""
+    """Each pair once: the sockets at the key's first and second endpoint, where a socket that is connected to
+    itself counts as the second."""
     ones = sorted((s for s in members if s.laddr == key[1]), key=lambda s: s.id)
     others = sorted((s for s in members if s.laddr != key[1]), key=lambda s: s.id)
-    if key[1] == key[2]:
-        others = ones  # a self-connect: one socket is both its ends
     return zip_longest(ones, others)
+
+
+def _is_another(known: Connection, sockets: tuple[Socket | None, Socket | None]) -> bool:
+    """Whether these are the ends of a new connection between the same endpoints: one that is over cannot live
+    again, and a source that knows sockets apart gives new ones other ids."""
+    begins = {Status.SYN_SENT, Status.SYN_RECV, Status.ESTABLISHED}
+    if known.status is Status.TIME_WAIT and any(found and found.status in begins for found in sockets):
+        return True
+    before = {end.socket.id for end in (known.client, known.server) if end.socket}
+    after = {found.id for found in sockets if found}
+    return bool(before and after and not before & after)
 
 
 def _pair_id(key: _PairKey, ordinal: int) -> str:

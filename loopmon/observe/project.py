@@ -25,6 +25,8 @@ MARKERS = (
     "mix.exs",
     "deno.json",
 )
+REFTABLE_STUB = ".invalid"
+"""What HEAD says in a repository that keeps its references in another format (gitformat-reftable)."""
 MAX_DEPTH = 64
 MAX_BYTES = 4096
 
@@ -60,9 +62,10 @@ def read_branch(head: str) -> str | None:
     text = _read_small(Path(head))
     if text is None:
         return None
-    text = text.strip()
-    if text.startswith("ref: "):
-        return text.removeprefix("ref: ").strip().removeprefix("refs/heads/") or None
+    text = text.partition("\n")[0].strip()
+    if text.startswith("ref:"):
+        branch = text.removeprefix("ref:").strip().removeprefix("refs/heads/")
+        return None if branch in {"", REFTABLE_STUB} else branch
     is_commit = len(text) in {40, 64} and all(digit in "0123456789abcdef" for digit in text)
     return f"detached at {text[:7]}" if is_commit else None
 
@@ -74,7 +77,7 @@ def _head_file(dot_git: Path) -> str | None:
     text = _read_small(dot_git)
     if text is None or not text.startswith("gitdir: "):
         return None
-    git_dir = dot_git.parent / text.removeprefix("gitdir: ").strip()
+    git_dir = dot_git.parent / text.removeprefix("gitdir: ").rstrip("\n")
     return str(git_dir / "HEAD") if _exists(git_dir / "HEAD") else None
 
 
@@ -95,7 +98,8 @@ def _read_small(path: Path) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        return os.read(descriptor, MAX_BYTES).decode("utf-8", errors="replace")
+        content = os.read(descriptor, MAX_BYTES + 1)
+        return os.fsdecode(content) if len(content) <= MAX_BYTES else None
     except OSError:
         return None
     finally:

@@ -165,7 +165,7 @@ def _visiting_server(second: int) -> Iterator[tuple[Process, list[Socket]]]:
     )  # fmt: skip
     sockets = [_listen(LOCAL, 4000, process)]
     if phase >= 5:
-        sockets += _pair(53010 + visit, cast.CHROME, 4000, process)
+        sockets += _pair(53010 + visit % 1000, cast.CHROME, 4000, process)
     yield process, sockets
 
 

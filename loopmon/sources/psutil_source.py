@@ -26,16 +26,19 @@ _STATUSES = {status.value: status for status in Status}
 _CLOSING = frozenset({Status.FIN_WAIT1, Status.FIN_WAIT2, Status.CLOSING, Status.LAST_ACK})
 
 
+_Holders = tuple[tuple[int, int], ...]
+
+
 class _Row(NamedTuple):
     """psutil's ``sconn`` as plain values; an address that is missing or has port 0 is an empty tuple."""
 
-    fd: int
     family: int
     type: int
     laddr: tuple[Any, ...]
     raddr: tuple[Any, ...]
     status: str
-    pid: int | None
+    holders: _Holders
+    """Pid and descriptor. The system call names at most one; asking each process in turn finds them all."""
 
 
 class PsutilSource:
@@ -46,7 +49,7 @@ class PsutilSource:
     def __init__(self) -> None:
         self._sockets: dict[_Row, Socket] = {}
         self._processes: dict[int, psutil.Process] = {}
-        self._ordinals: dict[str, dict[tuple[int | None, int], int]] = {}
+        self._ordinals: dict[str, dict[_Holders, int]] = {}
         self._seen_ownerless: set[str] = set()
 
     def read(self) -> Reading:
@@ -65,7 +68,7 @@ class PsutilSource:
         self._sockets.clear()
 
     def _convert(self, rows: list[_Row]) -> list[Socket]:
-        self._identify({row.pid for row in rows if row.pid})
+        self._identify({pid for row in rows for pid, _ in row.holders})
         numbered = self._number(rows)
         known, self._sockets = self._sockets, {}
         for row, socket_id in numbered:
@@ -89,17 +92,19 @@ class PsutilSource:
             self._processes[pid] = process
 
     def _owners(self, row: _Row) -> tuple[Owner, ...]:
-        process = self._processes.get(row.pid) if row.pid else None
-        if process is None:
-            return ()
-        try:
-            # Kept by psutil from the first call on; 0.0 where the system refuses to tell.
-            created = process.create_time()
-        except psutil.AccessDenied:
-            created = 0.0
-        except psutil.NoSuchProcess:
-            return ()
-        return (Owner(ProcessId(process.pid, created), row.fd),)
+        owners: list[Owner] = []
+        for pid, fd in row.holders:
+            process = self._processes.get(pid)
+            if process is None:
+                continue
+            try:
+                # Kept by psutil from the first call on; 0.0 where the system refuses to tell.
+                owners.append(Owner(ProcessId(pid, process.create_time()), fd))
+            except psutil.AccessDenied:
+                owners.append(Owner(ProcessId(pid, 0.0), fd))
+            except psutil.NoSuchProcess:
+                continue
+        return tuple(owners)
 
     def _number(self, rows: list[_Row]) -> list[tuple[_Row, str]]:
         """Give each row its id. Rows that differ only in their holder get ``#2``, ``#3``, …, and keep
@@ -107,18 +112,18 @@ class PsutilSource:
         groups: defaultdict[str, list[_Row]] = defaultdict(list)
         for row in rows:
             groups[_identity(row)].append(row)
-        ordinals: dict[str, dict[tuple[int | None, int], int]] = {}
+        ordinals: dict[str, dict[_Holders, int]] = {}
         numbered: list[tuple[_Row, str]] = []
         for base, alike in groups.items():
             before = self._ordinals.get(base, {})
             if len(alike) == 1 and not before:
                 numbered.append((alike[0], base))
                 continue
-            given = _assign_ordinals({(row.pid, row.fd) for row in alike}, before)
+            given = _assign_ordinals({row.holders for row in alike}, before)
             if set(given.values()) != {1}:
                 ordinals[base] = given
             for row in alike:
-                ordinal = given[row.pid, row.fd]
+                ordinal = given[row.holders]
                 numbered.append((row, base if ordinal == 1 else f"{base}#{ordinal}"))
         self._ordinals = ordinals
         return numbered
@@ -142,26 +147,27 @@ class PsutilSource:
 
 def _system_rows() -> tuple[list[_Row], tuple[str, ...]]:
     return [
-        _Row(c.fd, c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status, c.pid)
+        _Row(c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status, ((c.pid, c.fd),) if c.pid else ())
         for c in psutil.net_connections("inet")
     ], ()
 
 
 def _rows_by_process() -> tuple[list[_Row], tuple[str, ...]]:
-    """Where the system call is refused as a whole (macOS without root): ask each process in turn."""
-    rows: list[_Row] = []
+    """Where the system call is refused as a whole (macOS without root): ask each process in turn. What
+    several of them hold comes from each, and is one row here with all its holders."""
+    held: defaultdict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
     readable = 0
     for process in psutil.process_iter():
         try:
-            rows.extend(
-                _Row(c.fd, c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status, process.pid)
-                for c in process.net_connections("inet")
-            )
+            for c in process.net_connections("inet"):
+                row = (c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status)
+                held[row].append((process.pid, c.fd))
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue  # another user's process, or one that ended meanwhile
         readable += 1
     if not readable:
         raise SourceDeniedError("the system does not let this user read any process's sockets")
+    rows = [_Row._make((*row, tuple(sorted(holders)))) for row, holders in held.items()]
     return rows, ("without root this system shows only your own processes' sockets",)
 
 
@@ -172,13 +178,10 @@ def _identity(row: _Row) -> str:
     return f"{protocol}{family}:{row.laddr[0]}|{row.laddr[1]}{remote}"
 
 
-def _assign_ordinals(
-    holders: set[tuple[int | None, int]], before: dict[tuple[int | None, int], int]
-) -> dict[tuple[int | None, int], int]:
-    given = {holder: before[holder] for holder in holders if holder in before}
-    free = (n for n in range(1, len(holders) + len(before) + 1) if n not in given.values())
-    arrivals = sorted(holders - given.keys(), key=lambda holder: (holder[0] or 0, holder[1]))
-    return given | dict(zip(arrivals, list(free), strict=False))
+def _assign_ordinals(alike: set[_Holders], before: dict[_Holders, int]) -> dict[_Holders, int]:
+    given = {holders: before[holders] for holders in alike if holders in before}
+    free = [number for number in range(1, len(alike) + len(before) + 1) if number not in given.values()]
+    return given | dict(zip(sorted(alike - given.keys()), free, strict=False))
 
 
 def _socket(row: _Row, socket_id: str, owners: tuple[Owner, ...]) -> Socket:

@@ -91,7 +91,7 @@ class Clients(LiveTable[Row]):
                 lambda row: Cell(words.state(one(row)), STATE_TONES.get(one(row).status, Tone.PLAIN)),
                 lambda row: one(row).status,
                 width=11,
-                grow=1,
+                grow=2,
                 most=20,
                 keep=6,
             ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -333,15 +334,15 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         """Exactly ``room`` cells; a cut is marked, and leaves the last ``tail`` characters if they fit."""
         if self._glyphs.ascii_only and not text.isascii():
             text = text.replace(words.AT_LEAST, ">").encode("ascii", "replace").decode("ascii")
-        if words.width(text) > room:
+        if cell_len(text) > room:
             end = self._glyphs.ellipsis + (text[len(text) - tail :] if tail else "")
-            if words.width(end) >= room:
+            if cell_len(end) >= room:
                 end = self._glyphs.ellipsis
             head = text[:room]
-            while head and words.width(head) > room - words.width(end):
+            while head and cell_len(head) > room - cell_len(end):
                 head = head[:-1]
             text = head + end
-        space = " " * (room - words.width(text))
+        space = " " * (room - cell_len(text))
         return space + text if right else text + space
 
 
