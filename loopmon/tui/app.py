@@ -90,9 +90,13 @@ class LoopmonApp(App[int]):
         self._paused = False
         self._held_back = 0
         self._subject: Subject | None = None
+        self._followed: Listeners | Clients | None = None
+        """The table whose cursor says what the process pane shows; None where that was chosen otherwise."""
+        self._left: Listeners | Clients | None = None
+        """The table to come back to from the process pane."""
         self._came_from: list[str] = []
-        if theme is not None and not (self.no_color and self.available_themes[theme].ansi):
-            self.theme = theme  # an ANSI theme without colours would be black on black
+        if theme is not None:
+            self.theme = theme
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -139,13 +143,15 @@ class LoopmonApp(App[int]):
             return
         if rescoped:
             self._view.marks.clear()
+            self._held_back = 0
+            self.query_one(Ticker).hold_back(0 if self._paused else None)
         self._show_frame(frame)
 
     def _show_frame(self, frame: Frame) -> None:
-        view = self._view
-        view.snapshot = frame.snapshot
+        if self._view.take(frame):
+            for table in self._tables():
+                table.forget_order()
         if frame.snapshot is not None:
-            view.marks.update(frame.changes, frame.snapshot.taken_at)
             self.query_one(Ticker).tell(frame.changes, frame.snapshot.processes)
         self._show_rows()
         self._show_header()
@@ -165,31 +171,49 @@ class LoopmonApp(App[int]):
 
     @on(LiveTable.Highlighted)
     def _follow_cursor(self, message: LiveTable.Highlighted) -> None:
-        if message.table.has_focus or self._subject is None:
+        if message.table is self._followed:
             self._show_subject()
 
     @on(events.DescendantFocus)
-    def _follow_focus(self) -> None:
-        self._show_subject()
+    def _follow_focus(self, event: events.DescendantFocus) -> None:
+        if isinstance(event.widget, Listeners | Clients):
+            self._followed = self._left = event.widget
+            self._show_subject()
         self.refresh_bindings()
 
     @on(LiveTable.Opened)
-    def _open(self) -> None:
-        self._show_subject()
+    def _open(self, message: LiveTable.Opened) -> None:
+        """What is opened stays, whatever becomes of its row."""
+        self._subject = self._subject_of(message.table)
+        self._followed = None
+        self._zoom()
+
+    @property
+    def _shows_process(self) -> bool:
+        return self.default_screen.has_class("-zoomed") or self.size.width >= WIDE
+
+    def _zoom(self) -> None:
         self.default_screen.add_class("-zoomed")
+        self._show_subject()
         self.query_one(ProcessPane).focus()
+        self.refresh_bindings()
+
+    def _unzoom(self) -> None:
+        self.default_screen.remove_class("-zoomed")
+        (self._left or self.query_one(Listeners)).focus()
+        self.refresh_bindings()
 
     def _show_subject(self) -> None:
-        """The subject is the row under the cursor of the table that has, or last had, the focus."""
-        pane = self.query_one(ProcessPane)
-        table = self.focused
-        if isinstance(table, Listeners | Clients) or self._subject is None:
-            self._subject = self._subject_of(table if isinstance(table, Clients) else self.query_one(Listeners))
-        else:
+        if self._followed is not None:
+            self._subject = self._subject_of(self._followed)
+        elif self._subject is not None:
             self._subject = self._renewed(self._subject)
         self._monitor.set_focus(self._subject.process if self._subject else None)
-        if pane.display:
-            pane.show(self._subject)
+        if self._shows_process:
+            self.query_one(ProcessPane).show(self._subject)
+
+    def _tables(self) -> tuple[Listeners, Clients]:
+        return self.query_one(Listeners), self.query_one(Clients)
 
     def _subject_of(self, table: LiveTable[Any]) -> Subject | None:
         row = table.cursor_row
@@ -210,7 +234,9 @@ class LoopmonApp(App[int]):
     # Keys
 
     def action_filter(self) -> None:
+        self.default_screen.remove_class("-zoomed")
         self.query_one(FilterLine).open()
+        self.refresh_bindings()
 
     @on(FilterLine.Changed)
     def _filter(self, message: FilterLine.Changed) -> None:
@@ -220,46 +246,49 @@ class LoopmonApp(App[int]):
 
     @on(FilterLine.Closed)
     def _leave_filter(self) -> None:
-        listeners, clients = self.query_one(Listeners), self.query_one(Clients)
-        (clients if clients.rows and not listeners.rows else listeners).focus()
+        listeners, clients = self._tables()
+        (clients if clients.rows and not listeners.rows else self._left or listeners).focus()
+        self.refresh_bindings()
 
     def action_back_out(self) -> None:
-        if self.default_screen.has_class("-zoomed"):
+        line = self.query_one(FilterLine)
+        if line.is_open:
+            line.action_drop()
+        elif self.default_screen.has_class("-zoomed"):
             self._unzoom()
         elif isinstance(self.focused, ProcessPane):
-            self.query_one(Listeners).focus()
+            (self._left or self.query_one(Listeners)).focus()
         elif self._view.wanted:
-            self.query_one(FilterLine).clear()
-
-    def _unzoom(self) -> None:
-        self.default_screen.remove_class("-zoomed")
-        row = self._subject.row if self._subject else None
-        (self.query_one(Clients) if isinstance(row, Connection) else self.query_one(Listeners)).focus()
+            line.clear()
 
     def action_other_end(self) -> None:
-        """From a client to the listener that serves it; where that has gone, to the server's process."""
-        clients = self.query_one(Clients)
+        """From a client to the listener that serves it; where that is not shown, to the server's process."""
+        listeners, clients = self._tables()
         row = clients.cursor_row
         if row is None:
             return
         connection = one(row)
-        self._came_from.append(row.id)
-        if connection.listener_id and self.query_one(Listeners).move_to(connection.listener_id):
-            self.query_one(Listeners).focus()
+        if connection.listener_id and listeners.move_to(connection.listener_id):
+            listeners.focus()
         elif connection.server.owners:
+            self._followed = None
             self._subject = Subject(connection.server.owners[0].process, connection)
-            self.query_one(ProcessPane).focus()
             self._show_subject()
+            if not self._shows_process:
+                self._zoom()
         else:
-            self._came_from.pop()
             self.query_one(Ticker).note("Nobody is known at the other end.")
+            return
+        self._came_from.append(row.id)
 
     def action_came_from(self) -> None:
         clients = self.query_one(Clients)
         while self._came_from:
             if clients.move_to(self._came_from.pop()):
                 self.default_screen.remove_class("-zoomed")
+                self._followed = clients
                 clients.focus()
+                self._show_subject()
                 return
         self.query_one(Ticker).note("Nothing to go back to: f goes from a client to its server.")
 
@@ -290,7 +319,7 @@ class LoopmonApp(App[int]):
         self._monitor.look_now()
 
     def action_help(self) -> None:
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(self._glyphs))
 
     async def action_quit(self) -> None:
         self.exit(ExitStatus.OK)
@@ -303,8 +332,8 @@ class LoopmonApp(App[int]):
         if action == "other_end":
             return isinstance(self.focused, Clients)
         if action == "back_out":
-            zoomed = self.default_screen.has_class("-zoomed")
-            return zoomed or isinstance(self.focused, ProcessPane) or bool(self._view.wanted)
+            is_open = self.default_screen.has_class("-zoomed") or self.query_one(FilterLine).is_open
+            return is_open or isinstance(self.focused, ProcessPane) or bool(self._view.wanted)
         return True
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
@@ -320,6 +349,12 @@ class LoopmonApp(App[int]):
 
     # The terminal
 
+    def watch_theme(self, name: str) -> None:
+        """Without colours an ANSI theme would be black on black."""
+        theme = self.available_themes[name]
+        if self.no_color and theme.ansi:
+            self.theme = "textual-dark" if theme.dark else "textual-light"
+
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
         too_small = width < MIN_WIDTH or height < MIN_HEIGHT
@@ -327,7 +362,8 @@ class LoopmonApp(App[int]):
         self.query_one("#too-small", Static).update(
             f"This terminal is {width}x{height}.\nloopmon needs {MIN_WIDTH}x{MIN_HEIGHT}."
         )
-        self.call_after_refresh(self._show_header)
+        if width < WIDE and isinstance(self.focused, ProcessPane) and not self.default_screen.has_class("-zoomed"):
+            (self._left or self.query_one(Listeners)).focus()
         self.call_after_refresh(self._show_subject)
 
     def on_app_focus(self) -> None:

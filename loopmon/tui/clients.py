@@ -50,18 +50,28 @@ class Clients(LiveTable[Row]):
 
     def show(self) -> None:
         view = self._view
-        self.empty_text = NO_MATCH if view.wanted else NO_CLIENTS
+        empty = NO_MATCH if view.wanted else NO_CLIENTS
+        self.empty_text = empty if view.snapshot else ""
         connections = view.connections()
         self.set_rows(group(connections) if view.grouped else connections)
         self.border_title = self._title()
-        self.border_subtitle = self._subtitle(len(connections))
+        self.border_subtitle = self._subtitle(view.count_shown(connections) if view.wanted else 0)
 
     def set_grouped(self) -> None:
         """Take the columns that fit how the view shows connections now."""
+        held = self.cursor_row
         self.set_rows([])
         columns = self._columns_of_groups() if self._view.grouped else self._columns_of_connections()
         self.set_columns(columns, sort_id="to")
         self.show()
+        if held is not None:
+            self.move_to(self._counterpart(held))
+
+    def _counterpart(self, row: Row) -> str:
+        """The key of the group that a connection is in, or of the first connection in a group."""
+        if isinstance(row, Group):
+            return row.first.id
+        return next((found.id for found in self.rows if isinstance(found, Group) and row in found.members), row.id)
 
     def _title(self) -> str:
         title = "Clients by process" if self._view.grouped else "Clients"

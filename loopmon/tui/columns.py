@@ -75,9 +75,9 @@ def fit(columns: Sequence[Column[Any]], room: int) -> list[Fitted]:
     spare = room - _needed(columns, kept)
     growing = [index for index in kept if columns[index].grow and columns[index].most > widths[index]]
     while spare > 0 and growing:
-        share = sum(columns[index].grow for index in growing)
+        share, whole = sum(columns[index].grow for index in growing), spare
         for index in list(growing):
-            more = min(max(1, spare * columns[index].grow // share), columns[index].most - widths[index], spare)
+            more = min(max(1, whole * columns[index].grow // share), columns[index].most - widths[index], spare)
             widths[index] += more
             spare -= more
             if widths[index] >= columns[index].most:

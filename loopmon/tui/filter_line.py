@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
+from loopmon.clean import clean
 from loopmon.filter import Filter, FilterError, parse_filter
 
 HINT = "words, port:3000, proc:node, user:me, state:listen, is:exposed, age>1h, -word"
@@ -43,6 +44,10 @@ class FilterLine(Horizontal):
         yield Static(KEYS_HINT, id="filter-keys", markup=False)
         yield Static("", id="filter-error", markup=False)
 
+    @property
+    def is_open(self) -> bool:
+        return self.has_class("-open")
+
     def open(self) -> None:
         self.add_class("-open")
         self.query_one(Input).focus()
@@ -53,6 +58,9 @@ class FilterLine(Horizontal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
+        if (harmless := clean(event.value)) != event.value:
+            event.input.value = harmless  # pasted; comes back here
+            return
         error = self.query_one("#filter-error", Static)
         try:
             wanted = parse_filter(event.value)

@@ -26,11 +26,19 @@ class Header(Static):
 
     def __init__(self) -> None:
         super().__init__("loopmon", id="header", markup=False)
+        self._left: list[Part] = []
+        self._right: list[Part] = []
 
     def show(self, frame: Frame | None, *, paused: bool, silent_s: float | None) -> None:
         """``silent_s``: for how long no frame has come although one is due; None where all is well."""
-        left, right = left_parts(frame), right_parts(frame, paused=paused, silent_s=silent_s)
-        self.update(lay_out(left, right, self.size.width))
+        self._left, self._right = left_parts(frame), right_parts(frame, paused=paused, silent_s=silent_s)
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        self.update(lay_out(self._left, self._right, self.size.width))
 
 
 def left_parts(frame: Frame | None) -> list[Part]:

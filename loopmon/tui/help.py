@@ -12,9 +12,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from loopmon import words
 from loopmon.facts import FLAGS
 from loopmon.filter import KEYS
-from loopmon.tui.glyphs import GONE, NEW
+from loopmon.tui.glyphs import GONE, NEW, Glyphs
 from loopmon.tui.keys import SECTIONS, key_name
 
 KEY_WIDTH = 16
@@ -45,14 +46,18 @@ class HelpScreen(ModalScreen[None]):
         Binding("ctrl+c", "app.interrupt", "Interrupt", show=False, priority=True),
     ]
 
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__(classes="-ascii" if glyphs.ascii_only else None)
+        self._glyphs = glyphs
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as box:
             box.border_title = "Keys"
             box.border_subtitle = "esc closes"
-            yield Static(help_text(), id="help-text")
+            yield Static(help_text(self._glyphs), id="help-text")
 
 
-def help_text() -> Content:
+def help_text(glyphs: Glyphs) -> Content:
     sections = [
         (title, [(key_name(binding), f"{binding.description}: {binding.tooltip}") for binding in bindings])
         for title, bindings in SECTIONS.items()
@@ -68,4 +73,5 @@ def help_text() -> Content:
             lines.append(Content.assemble("  ", (name.ljust(KEY_WIDTH), "bold"), " ", first))
             lines += [Content(" " * (KEY_WIDTH + 3) + line) for line in more]
         lines.append(Content(""))
-    return Content("\n").join(lines[:-1])
+    text = Content("\n").join(lines[:-1])
+    return Content(text.plain.replace(words.AT_LEAST, ">")) if glyphs.ascii_only else text

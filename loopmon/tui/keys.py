@@ -11,7 +11,9 @@ TABLE_BINDINGS = (
     Binding("pageup", "page(-1)", "Page up", id="page-up", show=False, tooltip="a page up"),
     Binding("home", "first", "First", id="first", show=False, tooltip="first row"),
     Binding("end,G", "last", "Last", id="last", show=False, tooltip="last row"),
-    Binding("enter", "open", "Open", id="open", tooltip="the process of this row over the whole screen"),
+    Binding(
+        "enter", "open", "Open", id="open", key_display="enter", tooltip="the process of this row, on the whole screen"
+    ),
     Binding("s", "sort_next", "Sort", id="sort", tooltip="sort by the next column (or click its title)"),
     Binding("S", "sort_reverse", "Reverse", id="reverse", show=False, tooltip="turn the order round"),
 )
@@ -41,10 +43,10 @@ SECTIONS = {"In a table": TABLE_BINDINGS, "Everywhere": APP_BINDINGS}
 
 _NAMES = {
     "slash": "/", "question_mark": "?", "escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "ctrl+p": "^p",
-    "ctrl+c": "^c", "down": "↓", "up": "↑",
+    "ctrl+c": "^c",
 }  # fmt: skip
 
 
 def key_name(binding: Binding) -> str:
-    """As help and README write it: ``↓ j``, ``esc``."""
+    """As help and README write it: ``down j``, ``esc``."""
     return " ".join(_NAMES.get(key, key) for key in binding.key.split(","))

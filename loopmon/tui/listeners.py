@@ -6,6 +6,7 @@ from textual.content import Content
 
 from loopmon import words
 from loopmon.age import listener_age
+from loopmon.clean import clean
 from loopmon.model import Listener, PortClass, Protocol
 from loopmon.tui.columns import Cell, Column, Tone, process_cell
 from loopmon.tui.glyphs import Glyphs
@@ -37,14 +38,15 @@ class Listeners(LiveTable[Listener]):
 
     def show(self) -> None:
         view = self._view
-        self.empty_text = NO_MATCH if view.wanted else NO_LISTENERS
+        empty = NO_MATCH if view.wanted else NO_LISTENERS
+        self.empty_text = empty if view.snapshot else view.waiting_text()
         rows = view.listeners()
         self.set_rows(rows)
         total = len(view.snapshot.listeners) if view.snapshot else 0
-        notes = [f"{len(rows)} of {total}"] if view.wanted else []
+        notes = [f"{view.count_shown(rows)} of {total}"] if view.wanted else []
         if view.snapshot:
             notes += view.snapshot.limits
-        self.border_subtitle = Content(f" {self._glyphs.dot} ".join(notes))
+        self.border_subtitle = Content(clean(f" {self._glyphs.dot} ".join(notes), 200))
 
     def _columns_of_listeners(self) -> list[Column[Listener]]:
         view = self._view

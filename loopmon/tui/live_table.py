@@ -87,6 +87,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self._given: list[Row] = []
         self._order: list[tuple[bool, Any, str, Row]] = []
         """Sorted: whether the value is None, the value, the key, the row."""
+        self._order_is_stale = False
         self._keys: list[str] = []
         self._cursor = 0
         self._sort_id = sort_id or columns[0].id
@@ -118,15 +119,16 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
     def set_rows(self, rows: Iterable[Row]) -> None:
         """Show these rows, sorted; the cursor and the lines in view follow their keys."""
         given = list(rows)
-        if given == self._given and self._order:
+        if given == self._given and self._order and not self._order_is_stale:
             self.repaint_changed()
             return
         self._given = given
-        self._reorder()
+        self._reorder(anew=self._order_is_stale)
 
     def _reorder(self, *, anew: bool = False) -> None:
         """Sort what was given. Rows that were there before keep their place in the list that is sorted, so
         that sorting costs little more than what is new, unless the order itself is another one (``anew``)."""
+        self._order_is_stale = False
         column = self._sort_column()
         current = {id(row): row for row in self._given}
         order = [] if anew else [entry for entry in self._order if current.pop(id(entry[3]), None) is not None]
@@ -135,16 +137,24 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
             order.append((_none_last(value, self._reverse), 0 if value is None else value, self._key(row), row))
         order.sort(key=_without_row, reverse=self._reverse)
         keys = [entry[2] for entry in order]
-        old_row, old_cursor = self.cursor_row, self._cursor
+        old_row, was_in_view = self.cursor_row, self._is_in_view(self._cursor)
+        top = round(self.scroll_y)
+        anchor = self._cursor if was_in_view else min(top, max(0, len(self._keys) - 1))
+        moved = follow(self._keys, keys, anchor) - anchor
         self._cursor = follow(self._keys, keys, self._cursor)
         self._order, self._keys = order, keys
         self.virtual_size = Size(self._room.width, len(order) + 1)
-        if round(self.scroll_y) > 0:
-            self.scroll_to(y=round(self.scroll_y) + self._cursor - old_cursor, animate=False, force=True)
-        self._keep_cursor_visible()
+        if top > 0 and moved:
+            self.scroll_to(y=top + moved, animate=False, force=True)
+        if was_in_view:
+            self._keep_cursor_visible()
         self.repaint_changed()
         if self.cursor_row is not old_row:
             self.post_message(self.Highlighted(self))
+
+    def forget_order(self) -> None:
+        """Sort everything anew with the next rows: what they are sorted by has changed outside them."""
+        self._order_is_stale = True
 
     def set_columns(self, columns: Sequence[Column[Row]], sort_id: str) -> None:
         """Other columns for other rows."""
@@ -204,10 +214,13 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self.notify_style_update()
 
     def on_click(self, event: events.Click) -> None:
-        if event.y == 0:
-            self._sort_by_click(event.x)
+        place = event.get_content_offset(self)
+        if place is None:
             return
-        index = event.y - 1 + round(self.scroll_y)
+        if place.y == 0:
+            self._sort_by_click(place.x)
+            return
+        index = place.y - 1 + round(self.scroll_y)
         if index < len(self._order):
             self._move(index)
             if event.chain == 2:
@@ -261,6 +274,11 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self.repaint_changed()
         if self._cursor != before:
             self.post_message(self.Highlighted(self))
+
+    def _is_in_view(self, index: int) -> bool:
+        """False for the cursor once the wheel has moved the view away from it."""
+        top = round(self.scroll_y)
+        return top <= index < top + max(1, self._room.height - 1)
 
     def _keep_cursor_visible(self) -> None:
         top, room = round(self.scroll_y), max(1, self._room.height - 1)

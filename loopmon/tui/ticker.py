@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Static
 
 from loopmon import words
@@ -23,6 +24,7 @@ class Ticker(Static):
         self._last = ""
         self._held_back: int | None = None
         self._note = ""
+        self._note_timer: Timer | None = None
 
     def tell(self, changes: tuple[Change, ...], processes: words.Processes) -> None:
         """Show the change that matters most among those of one frame: a listener's before a client's."""
@@ -43,7 +45,9 @@ class Ticker(Static):
         """Say something about what was just done."""
         self._note = clean(text, 200)
         self._draw()
-        self.set_timer(NOTE_S, self._forget_note)
+        if self._note_timer is not None:
+            self._note_timer.stop()
+        self._note_timer = self.set_timer(NOTE_S, self._forget_note)
 
     def _forget_note(self) -> None:
         self._note = ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from loopmon import words
+from loopmon.clean import clean
 from loopmon.filter import Filter
-from loopmon.model import Connection, Listener, Snapshot, Status
+from loopmon.model import Connection, Frame, Listener, ProcessId, Snapshot, Status
 from loopmon.tui.columns import Cell, Tone
 from loopmon.tui.marks import Marks
 
@@ -20,12 +22,34 @@ class View:
     """Belongs to the app; the panes only read it."""
 
     snapshot: Snapshot | None = None
+    stale: str | None = None
+    """Why the last look failed."""
     marks: Marks = field(default_factory=Marks)
     wanted: Filter = field(default_factory=Filter)
     time_wait: bool = True
     grouped: bool = False
     _verdicts: dict[str, tuple[Listener | Connection, bool]] = field(default_factory=dict)
     _verdicts_until: float = 0.0
+
+    def take(self, frame: Frame) -> bool:
+        """Take in a frame. Returns whether a process is called something else than before."""
+        self.stale = frame.stale
+        if frame.snapshot is None:
+            return False
+        renamed = self.snapshot is not None and _names(self.processes) != _names(frame.snapshot.processes)
+        self.snapshot = frame.snapshot
+        self.marks.update(frame.changes, frame.snapshot.taken_at)
+        return renamed
+
+    def waiting_text(self) -> str:
+        """What an empty pane says as long as no look has succeeded."""
+        if self.stale is None:
+            return "Reading the sockets."
+        return f"The sockets could not be read:\n{clean(self.stale, 200)}\nloopmon keeps trying."
+
+    def count_shown(self, rows: Iterable[Listener | Connection]) -> int:
+        """Without those that have gone."""
+        return sum(not self.marks.is_gone(row.id) for row in rows)
 
     @property
     def now(self) -> float:
@@ -71,3 +95,7 @@ class View:
         verdict = self.wanted.matches(row, snapshot)
         self._verdicts[row.id] = (row, verdict)
         return verdict
+
+
+def _names(processes: words.Processes) -> dict[ProcessId, tuple[str, str | None]]:
+    return {identity: (process.name, process.project) for identity, process in processes.items()}
