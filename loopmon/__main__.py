@@ -6,9 +6,13 @@ import sys
 
 
 def main() -> None:
-    from loopmon.commands.front import run
+    try:
+        from loopmon.commands.front import run
 
-    sys.exit(run())
+        status = run()
+    except KeyboardInterrupt:  # before the front door is there to take it
+        status = 130
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from loopmon import words
-from loopmon.address import Address, is_loopback4, matches
+from loopmon.address import Address, matches
 from loopmon.age import connection_age, listener_age, process_age
 from loopmon.model import (
     Connection,
@@ -57,10 +57,10 @@ class Facts:
         return frozenset(found.protocol for found in self.sockets)
 
     def answers(self, wanted: Address) -> bool:
-        """Whether one of the row's endpoints is the one that is asked for."""
-        if isinstance(self.row, Listener) and self.row.socket.v6only and wanted.ip and is_loopback4(wanted.ip):
-            return False
-        return any(matches(where, wanted) for where in self.endpoints)
+        """Whether one of the row's endpoints is the one that is asked for, or a wildcard that answers for it."""
+        if isinstance(self.row, Connection):
+            return any(matches(where, wanted) for where in self.endpoints)
+        return any(matches(found.laddr, wanted) and _takes(found, wanted.ip) for found in self.sockets)
 
     @cached_property
     def flags(self) -> frozenset[str]:
@@ -89,7 +89,7 @@ class Facts:
         said += self.protocols
         if isinstance(self.row, Listener):
             said += [words.endpoint(self.row.laddr, self.row.socket.v6only), self.row.service or ""]
-            said.append("exposed" if self.row.exposed else "")
+            said += [words.port(self.row), "exposed" if self.row.exposed else ""]
             said.append(words.owners_label(self.row.socket, self.snapshot.processes))
         elif isinstance(self.row, Connection):
             said += [words.end_label(end, self.snapshot.processes) for end in (self.row.client, self.row.server)]
@@ -122,6 +122,14 @@ def _of_process(process: Process, snapshot: Snapshot) -> tuple[tuple[Endpoint, .
         held += [end.socket for end in (connection.client, connection.server) if end.socket]
     own = tuple(s for s in held if any(owner.process == process.id for owner in s.owners))
     return tuple(s.laddr for s in own), own
+
+
+def _takes(found: Socket, ip: str | None) -> bool:
+    """Whether a socket bound to a wildcard takes this family: ``0.0.0.0`` IPv4 only, ``[::]`` both unless it is
+    told otherwise."""
+    if ip is None or ip == found.laddr.ip:
+        return True
+    return found.laddr.ip != "0.0.0.0" if ":" in ip else not found.v6only
 
 
 def _own_flags(row: Row) -> Iterable[str]:

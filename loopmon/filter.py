@@ -54,10 +54,12 @@ class _Word(NamedTuple):
     columns: tuple[int, ...]
     """Where each of its characters stands, and where the word ends."""
     quoted: bool
-    """Whether it starts with a quote: then it is text, whatever it looks like."""
+    """Whether it starts with a quote, perhaps behind a minus: then it is text, whatever it looks like."""
+    first: str
+    """Its first character as it was typed, which tells an excluding minus from a quoted one."""
 
     def rest(self, start: int) -> _Word:
-        return _Word(self.text[start:], self.columns[start:], self.quoted)
+        return _Word(self.text[start:], self.columns[start:], self.quoted, self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,13 @@ def _split(text: str) -> Iterator[_Word]:
         kept = [(character, match.start() + place) for place, character in enumerate(raw, 1) if character != '"']
         if kept:
             columns = (*(column for _, column in kept), match.end() + 1)
-            yield _Word("".join(character for character, _ in kept), columns, raw.startswith('"'))
+            yield _Word(
+                "".join(character for character, _ in kept), columns, raw.removeprefix("-").startswith('"'), raw[0]
+            )
 
 
 def _predicate(word: _Word) -> Predicate:
-    if word.text.startswith("-") and not word.quoted:
+    if word.first == "-":
         if len(word.text) == 1:
             raise FilterError(word.columns[0], "nothing follows the -")
         excluded = _positive(word.rest(1))

@@ -87,7 +87,7 @@ def width(text: str) -> int:
     """Terminal cells that cleaned text takes."""
     if text.isascii():
         return len(text)
-    return sum(2 if east_asian_width(c) in "WF" else 0 if category(c) in {"Mn", "Me", "Cf"} else 1 for c in text)
+    return sum(0 if category(c) in {"Mn", "Me", "Cf"} else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def clock(at: float, now: float) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from loopmon import __version__
 from loopmon.clean import clean
@@ -20,6 +21,7 @@ from loopmon.commands.monitor import monitor
 from loopmon.exit_status import ExitStatus
 from loopmon.sources import SourceDeniedError, SourceError
 
+COMPLETION_VARIABLE = "_LOOPMON_COMPLETE"
 GROUP_OPTIONS = frozenset({"--help", "-h", "--version"})
 
 
@@ -27,9 +29,28 @@ class Front(click.Group):
     """A group whose unnamed command is the monitor."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a first word is being completed
         if not args or (args[0] not in self.commands and args[0] not in GROUP_OPTIONS):
-            args = [monitor.name or "", *args]
+            self._refuse_late_command(args)
+            args = [str(monitor.name), *args]
         return super().parse_args(ctx, args)
+
+    def _refuse_late_command(self, args: list[str]) -> None:
+        """``loopmon --demo ls`` would be a filter for the word "ls"; nobody means that."""
+        takes_value = {name for p in monitor.params if isinstance(p, click.Option) and not p.is_flag for name in p.opts}
+        words = iter(args)
+        for word in words:
+            if word in takes_value:
+                next(words, None)
+            elif not word.startswith("-"):
+                if word in self.commands:
+                    raise click.UsageError(f"the command comes first: loopmon {word} ...")
+                return
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """A first word: a command, or the beginning of a filter for the monitor."""
+        return [*super().shell_complete(ctx, incomplete), *monitor.shell_complete(ctx, incomplete)]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in super().list_commands(ctx) if name != monitor.name]
@@ -65,7 +86,14 @@ def run(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still gets the rest
     try:
         status = cli.main(args, prog_name="loopmon", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
+    except SystemExit as end:
+        # click's own way out: of shell completion, else of a pipe whose reader has seen enough.
+        return int(end.code or 0) if COMPLETION_VARIABLE in os.environ else ExitStatus.OK
+    except click.NoSuchOption as error:
+        hint = "" if error.option_name.startswith("--") else "; to exclude a word put -- before the filter"
+        return _fail(ExitStatus.USAGE, f"{error.format_message().rstrip('.')}{hint}")
     except click.ClickException as error:
         return _fail(ExitStatus.USAGE, error.format_message())
     except SourceDeniedError as error:
@@ -80,14 +108,16 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _fail(status: ExitStatus, reason: str) -> ExitStatus:
-    click.echo(f"loopmon: {clean(reason)}", err=True)
+    if sys.stderr:
+        print(f"loopmon: {clean(reason)}", file=sys.stderr)
     return status
 
 
 def _lost_output(error: OSError) -> ExitStatus:
     """A reader that has seen enough is no error; a full disk is. Either way nothing more can be written,
     so what is left in the buffer must not come up again when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno == errno.EPIPE:
         return ExitStatus.OK
     return _fail(ExitStatus.NO, f"could not write the output: {error.strerror or error}")

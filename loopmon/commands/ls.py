@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 
 import click
@@ -13,9 +15,10 @@ from loopmon.commands.schema import document
 from loopmon.commands.selection import Parts, Selection, select
 from loopmon.commands.table import tables
 from loopmon.exit_status import ExitStatus
-from loopmon.model import Scope, Snapshot
+from loopmon.model import OwnerUnknown, Scope, Snapshot
 from loopmon.observe.observer import Observer
 from loopmon.sources import SourceChoice, open_source
+from loopmon.sources.privilege import sees_every_process
 from loopmon.words import count
 
 
@@ -41,25 +44,34 @@ def ls(
 ) -> int:
     """Print one look: listeners and connections, both ends joined."""
     wanted = to_filter(words)
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     snapshot = _look(SourceChoice(source), Scope(ipv6=ipv6, bound_only=bound_only), demo=demo)
     parts = Parts(listeners, clients, processes)
     selection = select(snapshot, wanted, parts)
     if as_json:
-        click.echo(json.dumps(document(snapshot, selection), indent=2))
+        sys.stdout.write(json.dumps(document(snapshot, selection), indent=2) + "\n")
     elif as_csv:
         write_csv(sys.stdout, snapshot, selection, processes=parts.processes)
     else:
-        click.echo(tables(snapshot, selection, processes=parts.processes), nl=False)
+        sys.stdout.write(tables(snapshot, selection, processes=parts.processes))
         _say_what_is_missing(snapshot, selection)
     return ExitStatus.NO if wanted and not selection else ExitStatus.OK
 
 
 def _look(choice: SourceChoice, scope: Scope, *, demo: bool) -> Snapshot:
+    """A second look follows where the first could not say why an owner is missing: a socket that has just been
+    opened is not called ownerless at once."""
     source = open_source(choice, demo=demo)
     try:
-        return Observer(source.name).observe(source.read(), scope).snapshot
+        observer = Observer(source.name)
+        reading = source.read()
+        snapshot = observer.observe(reading, scope).snapshot
+        if sees_every_process() and any(s.owner_unknown is OwnerUnknown.UNKNOWN for s in reading.sockets):
+            snapshot = observer.observe(source.read(), scope).snapshot
+        return snapshot
     finally:
         source.close()
 
@@ -73,4 +85,4 @@ def _say_what_is_missing(snapshot: Snapshot, selection: Selection) -> None:
     if not selection:
         said.append("nothing to show")
     for line in said:
-        click.echo(f"loopmon: {line}", err=True)
+        print(f"loopmon: {line}", file=sys.stderr)

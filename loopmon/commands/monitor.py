@@ -7,7 +7,6 @@ import sys
 import click
 
 from loopmon.commands.options import filter_argument, interval_option, look_options, to_filter
-from loopmon.exit_status import ExitStatus
 from loopmon.model import Scope
 from loopmon.sources import SourceChoice, open_source
 
@@ -28,9 +27,8 @@ def monitor(
 ) -> int:
     """Open the live monitor."""
     wanted = to_filter(words)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        click.echo("loopmon: the monitor needs a terminal; 'loopmon ls' prints one look", err=True)
-        return ExitStatus.USAGE
+    if not (sys.stdin and sys.stdout and sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("the monitor needs a terminal; 'loopmon ls' prints one look")
     from loopmon.tui.run import THEMES, run_app
 
     if theme is not None and theme not in THEMES:

@@ -40,7 +40,9 @@ class FilterWords(click.ParamType[str]):
     name = "filter"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        values = [f"{key}:" for key in KEYS if key != "is"] + [f"is:{flag}" for flag in (*FLAGS, *FindingId)]
+        values = [f"{key}:" for key in KEYS if key != "is"] + [
+            f"is:{flag}" for flag in dict.fromkeys((*FLAGS, *FindingId))
+        ]
         return [CompletionItem(value) for value in values if value.startswith(incomplete)]
 
 

@@ -60,6 +60,8 @@ class Monitor:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
+        elif self._thread.ident is None:
+            self._source.close()  # it never ran; otherwise the thread closes it
 
     def look_now(self) -> None:
         """Cut the present wait short."""

@@ -107,7 +107,7 @@ class Observer:
             self._holders = {
                 owner.process for row in self._joined or () for end in (row.client, row.server) for owner in end.owners
             }
-        processes = self._processes.read(wanted | self._holders, reading.taken_at, focus)
+        processes = self._processes.read(wanted | self._holders, focus)
         if self._last and self._last.processes == processes:
             return self._last.processes
         return MappingProxyType(processes)

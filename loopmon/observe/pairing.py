@@ -91,7 +91,7 @@ class Pairing:
         self._former_listeners: dict[tuple[Protocol, Endpoint], None] = {}
 
     def join(self, sockets: Iterable[Socket], listeners: Sequence[Socket], now: float) -> list[Connection]:
-        """The connections of these connected sockets, ordered by id.
+        """The connections of these connected sockets, in the order of their endpoints.
 
         Unchanged ones are the same objects, and where nothing has changed so is the list.
         """
@@ -226,8 +226,8 @@ def _key(found: Socket) -> _PairKey:
 
 
 def _pairs(key: _PairKey, members: list[Socket]) -> Iterable[tuple[Socket | None, Socket | None]]:
-    """Each pair once: the sockets at the key's first and second endpoint, where a socket that is connected to
-    itself counts as the second."""
+    """Each pair once: the sockets at the key's first and second endpoint; one that is connected to itself is
+    at the first."""
     ones = sorted((s for s in members if s.laddr == key[1]), key=lambda s: s.id)
     others = sorted((s for s in members if s.laddr != key[1]), key=lambda s: s.id)
     return zip_longest(ones, others)
@@ -236,12 +236,15 @@ def _pairs(key: _PairKey, members: list[Socket]) -> Iterable[tuple[Socket | None
 def _is_another(known: Connection, sockets: tuple[Socket | None, Socket | None]) -> bool:
     """Whether these are the ends of a new connection between the same endpoints: one that is over cannot live
     again, and a source that knows sockets apart gives new ones other ids."""
-    begins = {Status.SYN_SENT, Status.SYN_RECV, Status.ESTABLISHED}
-    if known.status is Status.TIME_WAIT and any(found and found.status in begins for found in sockets):
+    ends = [
+        (before.socket, now)
+        for before in (known.client, known.server)
+        for now in sockets
+        if before.socket and now and now.laddr == before.addr
+    ]
+    if any(before.status is Status.TIME_WAIT and now.status is not Status.TIME_WAIT for before, now in ends):
         return True
-    before = {end.socket.id for end in (known.client, known.server) if end.socket}
-    after = {found.id for found in sockets if found}
-    return bool(before and after and not before & after)
+    return bool(ends) and all(before.id != now.id for before, now in ends)
 
 
 def _pair_id(key: _PairKey, ordinal: int) -> str:

@@ -5,9 +5,11 @@ Runs in the monitor's thread. What cannot be read is None, never an error. Asks 
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +27,9 @@ KEEP_S = 120.0
 MAX_PARENTS = 64
 CLOCK_STEP_S = 2.0
 """psutil derives create times from the wall clock; the same process may differ by a step of it."""
+
+UNIX98_MAJOR = 136
+"""Eight major numbers from here on are pseudo-terminals (Linux, Documentation/admin-guide/devices.txt)."""
 
 T = TypeVar("T")
 
@@ -45,8 +50,9 @@ class ProcessTable:
     def __init__(self) -> None:
         self._known: dict[ProcessId, _Known] = {}
 
-    def read(self, wanted: Iterable[ProcessId], now: float, focus: ProcessId | None = None) -> dict[ProcessId, Process]:
+    def read(self, wanted: Iterable[ProcessId], focus: ProcessId | None = None) -> dict[ProcessId, Process]:
         """The details of ``wanted``, and of all others lately wanted. ``focus`` is read anew in any case."""
+        now = time.monotonic()
         for identity in wanted:
             known = self._known.get(identity)
             if known is None:
@@ -75,7 +81,7 @@ def _first_look(identity: ProcessId, now: float) -> _Known:
         created = 0.0
     if abs(created - identity.create_time) > CLOCK_STEP_S:
         return _Known(None, empty, now, now)
-    known = _Known(process, replace(empty, user=_ask(process.username)), now, now)
+    known = _Known(process, empty, now, now)
     _refresh(known, now)
     return known
 
@@ -95,7 +101,7 @@ def _details(process: psutil.Process, known: _Known) -> Process:
     cmdline = _ask(process.cmdline)
     same_program = cmdline is not None and tuple(cmdline) == old.cmdline
     ppid = _ask(process.ppid)
-    cwd = _ask(process.cwd) or None
+    cwd = _link(process, "cwd", process.cwd)
     if cwd != old.cwd:
         known.project = find_project(cwd) if cwd and _is_here(process.pid, cwd) else None
     project = known.project
@@ -104,13 +110,13 @@ def _details(process: psutil.Process, known: _Known) -> Process:
         id=old.id,
         name=_ask(process.name) or old.name,
         cmdline=tuple(cmdline) if cmdline is not None else None,
-        exe=old.exe if same_program else _ask(process.exe) or None,
+        exe=old.exe if same_program else _link(process, "exe", psutil.Process(process.pid).exe),
         cwd=cwd,
-        user=old.user,
+        user=_ask(process.username),
         status=_ask(process.status),
         ppid=ppid,
         parents=old.parents if ppid == old.ppid else _parents(process),
-        tty=_ask(process.terminal),
+        tty=_terminal(process),
         rss_bytes=memory.rss if memory else None,
         cpu_percent=_cpu_percent(process, first=old.ppid is None),
         project=project.name if project else None,
@@ -125,8 +131,33 @@ def _ask(question: Callable[[], T]) -> T | None:
         return question()
     except (psutil.Error, OSError):  # OSError: /proc entries of a process that is just going
         return None
-    except KeyError:
-        return None  # a uid that the user database does not have
+    except (KeyError, IndexError):
+        return None  # a uid that the user database does not have; an entry cut short
+
+
+def _link(process: psutil.Process, name: str, otherwise: Callable[[], str]) -> str | None:
+    """A path as the kernel has it: with ``(deleted)`` behind it when the file has gone, which psutil cuts off."""
+    if sys.platform == "linux":
+        return _ask(lambda: str(Path(f"/proc/{process.pid}/{name}").readlink()))
+    return _ask(otherwise) or None
+
+
+def _terminal(process: psutil.Process) -> str | None:
+    """The controlling terminal, worked out from its device number: psutil's list of terminals is made once and
+    lacks those that were opened later."""
+    number = _ask(lambda: _device_number(process.pid)) if sys.platform == "linux" else None
+    if number is None:
+        return _ask(process.terminal)
+    major, minor = os.major(number), os.minor(number)
+    if UNIX98_MAJOR <= major < UNIX98_MAJOR + 8:
+        return f"/dev/pts/{(major - UNIX98_MAJOR) * 256 + minor}"
+    return _ask(process.terminal) if number else None
+
+
+def _device_number(pid: int) -> int:
+    """tty_nr, field 7 of /proc/pid/stat (proc(5)); 0 without a terminal."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return int(fields[4]) & 0xFFFFFFFF
 
 
 def _cpu_percent(process: psutil.Process, *, first: bool) -> float | None:

@@ -77,7 +77,7 @@ def _head_file(dot_git: Path) -> str | None:
     text = _read_small(dot_git)
     if text is None or not text.startswith("gitdir: "):
         return None
-    git_dir = dot_git.parent / text.removeprefix("gitdir: ").rstrip("\n")
+    git_dir = dot_git.parent / text.removeprefix("gitdir: ").rstrip("\r\n")
     return str(git_dir / "HEAD") if _exists(git_dir / "HEAD") else None
 
 

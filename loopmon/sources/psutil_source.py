@@ -6,9 +6,7 @@ so an owner that is missing stays unknown unless the state or the user (root see
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -19,6 +17,7 @@ import psutil
 
 from loopmon.address import unmap
 from loopmon.model import Endpoint, Family, Owner, OwnerUnknown, ProcessId, Protocol, Socket, Status
+from loopmon.sources.privilege import sees_every_process
 from loopmon.sources.reading import Reading, SourceDeniedError, SourceError
 
 _KERNEL_HELD = frozenset({Status.TIME_WAIT, Status.SYN_RECV})
@@ -55,9 +54,7 @@ class PsutilSource:
     def read(self) -> Reading:
         taken_at = time.time()
         try:
-            rows, limits = _system_rows()
-        except psutil.AccessDenied:
-            rows, limits = _rows_by_process()
+            rows, limits = _rows()
         except (OSError, RuntimeError, psutil.Error) as error:
             # RuntimeError is psutil's word for a line of /proc/net that it cannot parse.
             raise SourceError(f"psutil could not read the sockets: {error}") from error
@@ -145,6 +142,13 @@ class PsutilSource:
         return tuple(explained)
 
 
+def _rows() -> tuple[list[_Row], tuple[str, ...]]:
+    try:
+        return _system_rows()
+    except psutil.AccessDenied:
+        return _rows_by_process()
+
+
 def _system_rows() -> tuple[list[_Row], tuple[str, ...]]:
     return [
         _Row(c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status, ((c.pid, c.fd),) if c.pid else ())
@@ -157,11 +161,12 @@ def _rows_by_process() -> tuple[list[_Row], tuple[str, ...]]:
     several of them hold comes from each, and is one row here with all its holders."""
     held: defaultdict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
     readable = 0
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         try:
+            process = psutil.Process(pid)
             for c in process.net_connections("inet"):
                 row = (c.family, c.type, tuple(c.laddr), tuple(c.raddr), c.status)
-                held[row].append((process.pid, c.fd))
+                held[row].append((pid, c.fd))
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue  # another user's process, or one that ended meanwhile
         readable += 1
@@ -199,7 +204,7 @@ def _socket(row: _Row, socket_id: str, owners: tuple[Owner, ...]) -> Socket:
 def _reason(found: Socket, listening: set[int], *, settled: bool) -> OwnerUnknown:
     if found.status in _KERNEL_HELD:
         return OwnerUnknown.KERNEL
-    if not settled or not _sees_every_process():
+    if not settled or not sees_every_process():
         return OwnerUnknown.UNKNOWN
     if found.status in _CLOSING:
         return OwnerUnknown.CLOSED_BY_PROCESS
@@ -208,11 +213,7 @@ def _reason(found: Socket, listening: set[int], *, settled: bool) -> OwnerUnknow
     return OwnerUnknown.NOT_FOUND
 
 
-def _sees_every_process() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
-
-
 def _owner_limits(sockets: Iterable[Socket]) -> tuple[str, ...]:
-    if _sees_every_process() or not any(s.owner_unknown is OwnerUnknown.UNKNOWN for s in sockets):
+    if sees_every_process() or not any(s.owner_unknown is OwnerUnknown.UNKNOWN for s in sockets):
         return ()
     return ("owners of other users' sockets cannot be read without root",)

@@ -79,12 +79,15 @@ class LoopmonApp(App[int]):
         wanted: Filter | None = None,
         glyphs: Glyphs | None = None,
         theme: str | None = None,
+        on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_interrupt`` is called when leaving at once begins."""
         super().__init__()
         self._glyphs = glyphs or Glyphs()
         self._scope = scope or Scope()
         self._view = View(wanted=wanted or Filter())
         self._monitor = make_monitor(self._hand_over)
+        self._on_interrupt = on_interrupt
         self._latest: Frame | None = None
         self._frame_at = time.monotonic()
         self._paused = False
@@ -325,6 +328,7 @@ class LoopmonApp(App[int]):
         self.exit(ExitStatus.OK)
 
     def action_interrupt(self) -> None:
+        self._on_interrupt()
         self.exit(ExitStatus.INTERRUPTED)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
