@@ -50,7 +50,12 @@ class Front(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """A first word: a command, or the beginning of a filter for the monitor."""
-        return [*super().shell_complete(ctx, incomplete), *monitor.shell_complete(ctx, incomplete)]
+        filter_words = next(p for p in monitor.params if isinstance(p, click.Argument))
+        return [
+            *super().shell_complete(ctx, incomplete),
+            *monitor.shell_complete(ctx, incomplete),
+            *filter_words.shell_complete(ctx, incomplete),
+        ]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in super().list_commands(ctx) if name != monitor.name]

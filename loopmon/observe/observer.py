@@ -5,8 +5,9 @@ Owns what must be remembered from look to look. Used by one thread at a time; do
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -39,11 +40,12 @@ class Observation(NamedTuple):
 class Observer:
     """Everything on ``::1`` is followed too, so that changing the scope opens and closes nothing."""
 
-    def __init__(self, source_name: str) -> None:
+    def __init__(self, source_name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` decides when the details of a process have become old."""
         self._source_name = source_name
         self._ports: Ports | None = None
         self._pairing: Pairing | None = None
-        self._processes = ProcessTable()
+        self._processes = ProcessTable(clock)
         self._listeners: dict[str, Listener] = {}
         self._connections: dict[str, Connection] = {}
         self._joined: list[Connection] | None = None

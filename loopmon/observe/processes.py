@@ -47,12 +47,14 @@ class _Known:
 class ProcessTable:
     """Details by identity, from look to look."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` counts seconds and never steps back, as the wall clock may."""
+        self._clock = clock
         self._known: dict[ProcessId, _Known] = {}
 
     def read(self, wanted: Iterable[ProcessId], focus: ProcessId | None = None) -> dict[ProcessId, Process]:
         """The details of ``wanted``, and of all others lately wanted. ``focus`` is read anew in any case."""
-        now = time.monotonic()
+        now = self._clock()
         for identity in wanted:
             known = self._known.get(identity)
             if known is None:

@@ -160,7 +160,7 @@ def _process(process: Process, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[L
 
 def _load(process: Process) -> Iterator[str]:
     if process.status:
-        yield process.status
+        yield clean(process.status)
     if process.cpu_percent is not None:
         yield f"{process.cpu_percent:.1f}% cpu"
     if process.rss_bytes is not None:

@@ -1,0 +1,198 @@
+"""What it costs, printed: ``pytest -m benchmark -s``. Nothing here fails because a machine is slow."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import psutil
+import pytest
+from crowd import churn, crowd, real_crowd, turn_over
+from stage import WIDE, Puppet, Stage, on_stage
+from terminal import LOOPMON, Terminal
+
+from loopmon.model import Frame, Scope
+from loopmon.observe.observer import Observer
+from loopmon.sources import Source
+from loopmon.sources.psutil_source import PsutilSource
+
+pytestmark = pytest.mark.benchmark
+
+SIZES = (1_000, 5_000, 20_000)
+SHARES = (0.0, 0.01, 0.1)
+SS = ("ss", "-Htanp")
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    print(f"\n\n{title}")
+    for name, *cells in (head, *rows):
+        print("  ", name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)))
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"
+
+
+def mib(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def best(work: Callable[[], object], times: int = 5) -> float:
+    """The fastest of some runs: the one that the rest of the machine disturbed least."""
+    return min(timed(work) for _ in range(times))
+
+
+def look(source: Source, observer: Observer) -> None:
+    observer.observe(source.read(), Scope())
+
+
+def run(*argv: str) -> None:
+    subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+def affordable(connections: int) -> int:
+    """As many as one process may have descriptors for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if soft == resource.RLIM_INFINITY else min(connections, soft - 64)
+
+
+def test_a_poll_beside_ss_and_psutil() -> None:
+    rows = []
+    for connections in (affordable(200), affordable(2_000)):
+        with real_crowd(connections):
+            source, observer = PsutilSource(), Observer("psutil")
+            look(source, observer)
+            costs = {
+                "PsutilSource.read": best(source.read),
+                "… and Observer.observe": best(partial(look, source, observer)),
+                "psutil.net_connections": best(partial(psutil.net_connections, "inet")),
+            }
+            if shutil.which("ss"):
+                costs["ss -Htanp"] = best(partial(run, *SS))
+        unit = costs.get("ss -Htanp", costs["psutil.net_connections"])
+        rows += [
+            (f"{connections:,} connections: {name}", ms(cost), f"{cost / unit:.2f}") for name, cost in costs.items()
+        ]
+    table("One poll of so many connections (ratio to ss -Htanp in the same run)", ("", "best", "ratio"), rows)
+
+
+def test_an_observation() -> None:
+    rows = []
+    for connections in SIZES:
+        source, observer = crowd(connections), Observer("crowd")
+        first = timed(partial(look, source, observer))
+        same = best(partial(look, source, observer))
+        changed = []
+        for generation in range(1, 4):
+            churn(source, 0.1, generation)
+            changed.append(timed(partial(look, source, observer)))
+        turn_over(source)
+        anew = timed(partial(look, source, observer))
+        rows.append((f"{connections:,} connections", ms(first), ms(same), ms(min(changed)), ms(anew)))
+    table("One observation", ("", "the first", "unchanged", "10 % changed", "all new objects"), rows)
+
+
+async def test_the_screen() -> None:
+    shown_rows, painted_rows = [], []
+    for connections in SIZES:
+        source = crowd(connections)
+        async with on_stage(source, size=WIDE) as stage:
+            name = f"{connections:,} connections"
+            costs = [[await tick(stage, source, share) for _ in range(5)] for share in SHARES]
+            shown_rows.append((name, *(ms(min(shown for shown, _ in found)) for found in costs)))
+            painted = [statistics.median(cpu for _, cpu in found) for found in costs]
+            keys = [await spent(stage.listeners.focus, partial(stage.pilot.press, "down")) for _ in range(5)]
+            painted_rows.append((name, *(ms(cost) for cost in (*painted, statistics.median(cpu for _, cpu in keys)))))
+    head = ("", "unchanged", "1 % changed", "10 % changed")
+    table("The screen at 160x45: one call of _show_frame", head, shown_rows)
+    table("The same, processor time until it is painted", (*head, "a key"), painted_rows)
+
+
+async def tick(stage: Stage, source: Puppet, share: float) -> tuple[float, float]:
+    churn(source, share, stage.monitor.last.number)
+    frames: list[Frame] = []
+    stage.monitor.hand_to(frames.append)
+    stage.monitor.tick()
+    return await spent(partial(stage.app._show_frame, frames[0]), stage.pilot.pause)
+
+
+async def spent(work: Callable[[], object], settle: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Time in ``work``, and processor time until everything that follows from it is done."""
+    cpu = time.process_time()
+    took = timed(work)
+    await settle()
+    return took, time.process_time() - cpu
+
+
+def test_starting() -> None:
+    python = best(partial(run, sys.executable, "-c", "pass"))
+    costs = {"python -c pass": python}
+    for words in ("--version", "--help", "ls", "ls --json", "ls --demo"):
+        costs[f"loopmon {words}"] = best(partial(run, LOOPMON, *words.split()))
+    for words in ("", "--demo"):
+        costs[f"loopmon {words} to the first full frame"] = min(first_frame(*words.split()) for _ in range(3))
+    if shutil.which("ss"):
+        costs["ss -Htanp"] = best(partial(run, *SS))
+    rows = [(name, ms(cost), f"{cost / python:.1f}") for name, cost in costs.items()]
+    table("Starting (ratio to an empty Python)", ("", "best", "ratio"), rows)
+
+
+def first_frame(*words: str) -> float:
+    started = time.perf_counter()
+    with Terminal(LOOPMON, *words) as terminal:
+        terminal.wait_for(b"own cpu")
+        return time.perf_counter() - started
+
+
+def test_staying_open() -> None:
+    rows = []
+    with real_crowd(affordable(2_000)):
+        for words in ("--demo", ""):
+            with Terminal(LOOPMON, *words.split()) as terminal:
+                terminal.wait_for(b"own cpu")
+                rows.append((f"loopmon {words}", *watched(terminal)))
+    head = ("", "processor", "written", "RSS", "RSS later")
+    table("Open for 20 s at one look a second (2,000 real connections meanwhile)", head, rows)
+
+
+def watched(terminal: Terminal, seconds: float = 20.0) -> tuple[str, str, str, str]:
+    process = psutil.Process(terminal.pid)
+    drain(terminal, 3.0)
+    cpu, written, memory = sum(process.cpu_times()[:2]), len(terminal.output), process.memory_info().rss
+    drain(terminal, seconds)
+    used = sum(process.cpu_times()[:2]) - cpu
+    rate = (len(terminal.output) - written) / seconds / 1024
+    return f"{100 * used / seconds:.1f} %", f"{rate:.1f} KiB/s", mib(memory), mib(process.memory_info().rss)
+
+
+def drain(terminal: Terminal, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        terminal.read(0.1)
+
+
+def test_memory_over_many_observations() -> None:
+    source, observer = crowd(8_000), Observer("crowd")
+    process = psutil.Process()
+    rows = []
+    for generation in range(1, 401):
+        churn(source, 0.02, generation)
+        look(source, observer)
+        if generation == 1 or generation % 100 == 0:
+            gc.collect()
+            rows.append((f"after {generation} observations", mib(process.memory_info().rss)))
+    table("Memory: 8,000 connections, 2 % of them new at each observation", ("", "RSS"), rows)
