@@ -112,6 +112,10 @@ class Socket:
     bytes_received: int | None = None
     rtt_us: int | None = None
     retransmits: int | None = None
+    active_at: float | None = None
+    """When data last went either way, in seconds since the epoch."""
+    heard_at: float | None = None
+    """When the peer last acknowledged anything: for a connection that waits to be accepted, since when."""
 
 
 class Ancestor(NamedTuple):
@@ -313,6 +317,17 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """What went through a connection, or all connections of a listener, since the look before."""
+
+    bytes_per_s: float
+    connections_per_s: float = 0.0
+    """New ones, those that lived and died between two looks included."""
+    history: tuple[float, ...] = ()
+    """Of a listener: bytes per second at the looks of the last minute, the latest last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything known at one instant."""
 
@@ -330,6 +345,8 @@ class Snapshot:
     limits: tuple[str, ...]
     """What could not be seen, in words."""
     findings: tuple[Finding, ...] = ()
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    """By the id of the listener or connection; one that is missing was idle, or the source counts no bytes."""
 
 
 @dataclass(frozen=True, slots=True)

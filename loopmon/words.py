@@ -5,7 +5,7 @@ Everything here returns plain text that is safe to print; text from outside pass
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from unicodedata import category, east_asian_width
 
@@ -105,6 +105,27 @@ def byte_count(count: int) -> str:
             return f"{size:.1f}{unit}" if unit and size < 10 else f"{int(size)}{unit}"
         size /= 1024
     raise AssertionError("unreachable: T ends the loop")
+
+
+def rate(bytes_per_s: float) -> str:
+    """``12k``; nothing for nothing."""
+    return byte_count(round(bytes_per_s)) if bytes_per_s >= 1 else ""
+
+
+def sparkline(values: Sequence[float], cells: int, *, ascii_only: bool = False) -> str:
+    """The last values as bars, the highest of all as a full one; each bar stands for the most of its share."""
+    bars = ".:-=+*#@" if ascii_only else "▁▂▃▄▅▆▇█"
+    top = max(values, default=0)
+    if top < 1:
+        return ""
+    step = max(1, -(-len(values) // cells))
+    shares = [max(values[max(0, end - step) : end]) for end in range(len(values), 0, -step)][:cells]
+    return "".join(bars[min(7, int(share / top * 8))] for share in reversed(shares)).rjust(cells)
+
+
+def milliseconds(us: int) -> str:
+    """``0.08ms``, ``12ms``."""
+    return f"{us / 1000:.2f}ms" if us < 10_000 else f"{us // 1000}ms"
 
 
 def count(number: int, noun: str) -> str:

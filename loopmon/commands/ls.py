@@ -64,7 +64,7 @@ def ls(
 def _look(choice: SourceChoice, scope: Scope, *, demo: bool) -> Snapshot:
     """A second look follows where the first could not say why an owner is missing: a socket that has just been
     opened is not called ownerless at once."""
-    source = open_source(choice, demo=demo)
+    source = open_source(choice, demo=demo, follow=False)
     try:
         observer = Observer(source.name)
         reading = source.read()

@@ -12,6 +12,7 @@ from typing import Any
 from loopmon.clean import REPLACEMENT
 from loopmon.commands.selection import Selection
 from loopmon.model import Connection, End, Finding, Listener, Owner, OwnerUnknown, Process, Snapshot, Socket
+from loopmon.observe.traffic import bytes_of
 
 SCHEMA = 1
 
@@ -68,7 +69,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> dict[str, Any]:
 
 def _connection(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     client, server = connection.client.socket, connection.server.socket
-    to_server, to_client = _bytes(connection)
+    to_server, to_client = bytes_of(connection)
     rtt_us = _first_known(client.rtt_us if client else None, server.rtt_us if server else None)
     retransmits = [found.retransmits for found in {client, server} if found and found.retransmits is not None]
     return {
@@ -165,14 +166,6 @@ def _user(owners: tuple[Owner, ...], snapshot: Snapshot) -> str | None:
 
 def _findings_on(subject: str, snapshot: Snapshot) -> list[str]:
     return [finding.id for finding in snapshot.findings if finding.subject == subject]
-
-
-def _bytes(connection: Connection) -> tuple[int | None, int | None]:
-    """Each direction as either end counted it."""
-    client, server = connection.client.socket, connection.server.socket
-    sent, received = (client.bytes_sent, client.bytes_received) if client else (None, None)
-    answered, taken = (server.bytes_sent, server.bytes_received) if server else (None, None)
-    return _first_known(sent, taken), _first_known(received, answered)
 
 
 def _first_known(*numbers: int | None) -> int | None:

@@ -11,15 +11,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
-from loopmon.model import Frame, ProcessId, Scope
+from loopmon.model import Change, Frame, ProcessId, Scope
 from loopmon.observe.observer import Observer
-from loopmon.sources import Source, SourceError
+from loopmon.sources import Reading, Source, SourceError
 
 MAX_SHARE = 10
 """A poll may take one tenth of the interval; past that the interval grows."""
 AWAY_FACTOR = 5
 """How much longer the interval is while nobody looks at the terminal tab."""
+LISTENER_LANE_S = 0.25
+"""How often listeners alone are looked at, where the source makes that cheap."""
+CPU_LOOKS = 5
+"""loopmon's own cost is averaged over so many looks."""
 JOIN_S = 0.2
 """How long stopping waits for a poll that is under way. The thread is a daemon: it dies with the process."""
 
@@ -49,7 +54,7 @@ class Monitor:
         self._thread = threading.Thread(target=self._run, name="loopmon-monitor", daemon=True)
         self._polls: deque[float] = deque(maxlen=3)
         self._last: Frame | None = None
-        self._cpu_mark = (time.monotonic(), time.process_time())
+        self._cpu_marks = [(time.monotonic(), time.process_time())]
 
     def start(self) -> None:
         self._thread.start()
@@ -84,39 +89,68 @@ class Monitor:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            frame = self._look()
+            frame = self._whole_look()
             if self._stopping.is_set():
                 break
-            self._last = frame
-            self._on_frame(frame)
-            self._wake.wait(frame.interval_s)
+            self._hand_over(frame)
+            self._wait(frame.interval_s)
         self._source.close()
 
-    def _look(self) -> Frame:
+    def _hand_over(self, frame: Frame) -> None:
+        self._last = frame
+        self._on_frame(frame)
+
+    def _wait(self, interval_s: float) -> None:
+        """Until the next look is due. Where listeners are cheap to ask for, a new one does not wait so long."""
+        due = time.monotonic() + interval_s
+        while not self._wake.is_set() and (left_s := due - time.monotonic()) > 0:
+            if not self._source.has_listener_lane or self._away:
+                self._wake.wait(left_s)
+            elif not self._wake.wait(min(left_s, LISTENER_LANE_S)) and left_s > LISTENER_LANE_S:
+                self._glance()
+
+    def _glance(self) -> None:
+        """A look at the listeners alone, and a frame if one of them has come or gone."""
+        if self._last is None or self._last.stale:
+            return
+        frame = self._look(self._source.read_listeners)
+        if frame is not None and not self._stopping.is_set():
+            cost = self._last.cpu_percent
+            self._hand_over(replace(frame, cpu_percent=cost, interval_s=self._last.interval_s))
+
+    def _look(self, read: Callable[[], Reading | None]) -> Frame | None:
+        """A frame from what ``read`` gives, also if that fails; None where it gives nothing."""
         started = time.monotonic()
         snapshot = self._last.snapshot if self._last else None
+        changes: tuple[Change, ...] = ()
+        stale = None
         try:
-            reading = self._source.read()
+            reading = read()
+            if reading is None:
+                return None
             snapshot, changes = self._observer.observe(reading, self._scope, self._focus)
-            stale = None
         except SourceError as error:
-            changes, stale = (), str(error)
+            stale = str(error)
         except Exception as error:  # noqa: BLE001  the one boundary: a fault here must not end the monitor
             _log.exception("a look failed")
-            changes, stale = (), f"internal error: {type(error).__name__}: {error}"
-        poll_s = time.monotonic() - started
-        self._polls.append(poll_s)
-        interval_s, slowed = self._interval()
+            stale = f"internal error: {type(error).__name__}: {error}"
         return Frame(
             number=self._last.number + 1 if self._last else 1,
             snapshot=snapshot,
             changes=changes,
             stale=stale,
-            interval_s=interval_s,
-            slowed=slowed,
-            poll_s=poll_s,
-            cpu_percent=self._cpu_percent(),
+            interval_s=self._interval_s,
+            slowed=None,
+            poll_s=time.monotonic() - started,
+            cpu_percent=0.0,
         )
+
+    def _whole_look(self) -> Frame:
+        frame = self._look(lambda: self._source.read(self._focus))
+        assert frame is not None, "a whole look gives a reading or fails"
+        self._polls.append(frame.poll_s)
+        interval_s, slowed = self._interval()
+        return replace(frame, interval_s=interval_s, slowed=slowed, cpu_percent=self._cpu_percent())
 
     def _interval(self) -> tuple[float, str | None]:
         """The wait after this look, and why it is longer than asked for.
@@ -132,7 +166,10 @@ class Monitor:
         return interval_s, slowed
 
     def _cpu_percent(self) -> float:
-        wall, cpu = time.monotonic(), time.process_time()
-        last_wall, last_cpu = self._cpu_mark
-        self._cpu_mark = (wall, cpu)
+        """The average over the last looks: a figure that changes every second cannot be read."""
+        self._cpu_marks.append((time.monotonic(), time.process_time()))
+        if self._last is not None and len(self._cpu_marks) % CPU_LOOKS:
+            return self._last.cpu_percent
+        (wall, cpu), (last_wall, last_cpu) = self._cpu_marks[-1], self._cpu_marks[0]
+        self._cpu_marks = self._cpu_marks[-1:]
         return 100 * (cpu - last_cpu) / max(wall - last_wall, 1e-6)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from loopmon.model import (
     Change,
+    ChangeKind,
     Connection,
     Listener,
     Ports,
     Process,
     ProcessId,
+    Rate,
     Scope,
     Snapshot,
     Socket,
@@ -25,10 +27,14 @@ from loopmon.model import (
 )
 from loopmon.observe import scope as scoping
 from loopmon.observe.changes import by_id, differences
-from loopmon.observe.pairing import Pairing
+from loopmon.observe.pairing import Brief, Pairing
 from loopmon.observe.processes import ProcessTable
+from loopmon.observe.traffic import Traffic
 from loopmon.ports import port_class, system_ports
 from loopmon.sources import Reading
+
+MAX_BRIEF = 200
+"""So many connections that lived and died between two looks become changes of their own; all are counted."""
 
 
 class Observation(NamedTuple):
@@ -46,10 +52,16 @@ class Observer:
         self._ports: Ports | None = None
         self._pairing: Pairing | None = None
         self._processes = ProcessTable(clock)
+        self._sockets: tuple[Socket, ...] | None = None
+        self._listening: list[Socket] = []
         self._listeners: dict[str, Listener] = {}
         self._connections: dict[str, Connection] = {}
         self._joined: list[Connection] | None = None
         """What pairing gave last; the same list means that nothing has changed. None before the first look."""
+        self._traffic = Traffic()
+        self._rates: Mapping[str, Rate] = {}
+        self._brief = Brief([], [])
+        """Not counted yet."""
         self._counts: Counter[str | None] = Counter()
         self._holders: set[ProcessId] = set()
         self._holders_of: list[Connection] | None = None
@@ -62,15 +74,28 @@ class Observer:
         ports = self._ports = reading.ports or self._ports or system_ports()
         pairing = self._pairing = self._pairing or Pairing(ports.ephemeral)
         now = reading.taken_at
-        listening, connected = scoping.split(reading.sockets)
-        joined = pairing.join(connected, listening, now)
+        if reading.sockets is not self._sockets or self._joined is None:
+            self._sockets = reading.sockets
+            self._listening, connected = scoping.split(reading.sockets)
+            joined = pairing.join(connected, self._listening, now)
+        else:
+            joined = self._joined
         connections = self._connections if joined is self._joined else by_id(joined)
-        listeners = self._to_listeners(listening, joined, ports, now)
+        listeners = self._to_listeners(self._listening, joined, ports, now)
+        gone = [found for found in reading.destroyed if scoping.is_loopback_connection(found)]
+        brief = pairing.brief(gone if self._joined is not None else (), self._listening, now)
+        self._brief.gone.extend(brief.gone)
+        self._brief.remain.extend(brief.remain)
+        if not reading.partial:
+            self._rates = self._traffic.update(self._connections, connections, self._brief, listeners, now)
+            self._brief = Brief([], [])
         changes: list[Change] = []
         if self._joined is not None:
             changes += differences(self._listeners, listeners, now)
             if joined is not self._joined:
                 changes += differences(self._connections, connections, now)
+        for row in brief.gone[:MAX_BRIEF]:
+            changes += (Change(ChangeKind.OPENED, now, row), Change(ChangeKind.CLOSED, now, row))
         self._listeners, self._connections, self._joined = listeners, connections, joined
         processes = self._read_processes(reading, focus)
         snapshot = self._narrow(reading, scope, ports, processes)
@@ -138,7 +163,8 @@ class Observer:
             in_time_wait=in_time_wait,
             processes=processes,
             hidden=scoping.hidden_by(scope, every_listener, hidden_connections),
-            limits=reading.limits,
+            limits=(*reading.limits, *_losses(reading)),
+            rates=self._rates,
         )
         return self._last
 
@@ -147,6 +173,11 @@ def _in_scope(row: Listener | Connection, scope: Scope) -> bool:
     if isinstance(row, Listener):
         return scoping.listener_in_scope(row, scope)
     return scoping.connection_in_scope(row, scope)
+
+
+def _losses(reading: Reading) -> Iterator[str]:
+    if reading.notices_lost:
+        yield "events lost: more connections came and went than the kernel could tell of"
 
 
 def _is_taken_over(old: Socket, new: Socket) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import NamedTuple
 
 from loopmon.address import WILDCARDS, is_loopback4
 from loopmon.model import (
@@ -76,6 +77,14 @@ class _Remembered:
     """Counts the connections that had these endpoints one after the other."""
 
 
+class Brief(NamedTuple):
+    """Connections that lived and died between two looks, with their last counters."""
+
+    gone: list[Connection]
+    remain: list[Connection]
+    """Those whose end in TIME_WAIT is still in the table, and thereby among the connections of the look."""
+
+
 class Pairing:
     """Joins the sockets of one look after another. A look costs what has changed since the one before."""
 
@@ -83,6 +92,8 @@ class Pairing:
         self._ephemeral = ephemeral
         self._sockets: dict[int, Socket] = {}
         """By the identity of the object: an unchanged socket is the same object."""
+        self._seen: set[str] = set()
+        """The ids of the sockets of this look and of the last one that differed."""
         self._groups: dict[_PairKey, list[Socket]] = {}
         self._pair_ids: dict[_PairKey, list[str]] = {}
         self._remembered: dict[str, _Remembered] = {}
@@ -109,6 +120,22 @@ class Pairing:
         self._keep_former(listeners)
         return self._connections
 
+    def brief(self, destroyed: Iterable[Socket], listeners: Sequence[Socket], now: float) -> Brief:
+        """What became of sockets that have gone without any look having seen them alive."""
+        groups: dict[_PairKey, list[Socket]] = {}
+        for found in destroyed:
+            groups.setdefault(_key(found), []).append(found)
+        index = ListenerIndex(listeners)
+        brief = Brief([], [])
+        for key, members in groups.items():
+            if any(found.id in self._seen for found in members):
+                continue
+            ids = (f"{_pair_id(key, 1)}!{members[0].id}", key)
+            for pair in _pairs(key, members):
+                connection = replace(self._joined(*ids, pair, index, None, now).connection, seen_opening=True)
+                (brief.remain if key in self._groups else brief.gone).append(connection)
+        return brief
+
     def _regroup(self, current: dict[int, Socket]) -> set[_PairKey]:
         """Take in which sockets there are now. Returns the keys of the pairs that this concerns."""
         touched: set[_PairKey] = set()
@@ -121,6 +148,8 @@ class Pairing:
             key = _key(current[come])
             self._groups.setdefault(key, []).append(current[come])
             touched.add(key)
+        if touched:
+            self._seen = {found.id for found in self._sockets.values()} | {found.id for found in current.values()}
         self._sockets = current
         return touched
 

@@ -27,11 +27,16 @@ def split(sockets: Iterable[Socket]) -> tuple[list[Socket], list[Socket]]:
     connected: list[Socket] = []
     for found in sockets:
         if found.raddr is not None:
-            if is_loopback(found.laddr.ip) and is_loopback(found.raddr.ip):
+            if is_loopback_connection(found):
                 connected.append(found)
         elif is_listener(found) and (found.laddr.ip in WILDCARDS or is_loopback(found.laddr.ip)):
             listening.append(found)
     return listening, connected
+
+
+def is_loopback_connection(found: Socket) -> bool:
+    """Whether both ends are loopback addresses, IPv4 or IPv6."""
+    return found.raddr is not None and is_loopback(found.laddr.ip) and is_loopback(found.raddr.ip)
 
 
 def is_exposed(socket: Socket) -> bool:

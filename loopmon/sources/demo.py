@@ -22,6 +22,7 @@ VISIT_PERIOD_S = 45
 
 class DemoSource:
     name = "demo"
+    has_listener_lane = False
 
     def __init__(self, seed: int = 7) -> None:
         self._seed = seed
@@ -30,7 +31,7 @@ class DemoSource:
         self._people: dict[ProcessId, Process] = {p.id: p for p in cast.RESIDENTS}
         """Those that have gone can still be named, for a while."""
 
-    def read(self) -> Reading:
+    def read(self, focus: ProcessId | None = None) -> Reading:
         self._second += 1
         scene = [*_listeners(), *_steady(), *_troubled()]
         for process, sockets in (*_visiting_server(self._second), *_short_clients(self._seed, self._second)):
@@ -46,6 +47,9 @@ class DemoSource:
             processes=dict(self._people),
             ports=cast.PORTS,
         )
+
+    def read_listeners(self) -> Reading | None:
+        return None
 
     def close(self) -> None:
         self._sockets.clear()

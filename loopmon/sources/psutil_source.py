@@ -44,14 +44,17 @@ class PsutilSource:
     """Remembers the rows of the last look, so that an unchanged row is the same ``Socket`` object."""
 
     name = "psutil"
+    has_listener_lane = False
 
-    def __init__(self) -> None:
+    def __init__(self, because: str | None = None) -> None:
+        """``because``: why a better source is not used, which is said with every reading."""
+        self._because = (f"psutil is used, which sees less: {because}",) if because else ()
         self._sockets: dict[_Row, Socket] = {}
         self._processes: dict[int, psutil.Process] = {}
         self._ordinals: dict[str, dict[_Holders, int]] = {}
         self._seen_ownerless: set[str] = set()
 
-    def read(self) -> Reading:
+    def read(self, focus: ProcessId | None = None) -> Reading:
         taken_at = time.time()
         try:
             rows, limits = _rows()
@@ -59,7 +62,10 @@ class PsutilSource:
             # RuntimeError is psutil's word for a line of /proc/net that it cannot parse.
             raise SourceError(f"psutil could not read the sockets: {error}") from error
         sockets = self._explain(self._convert([row for row in rows if row.laddr]))
-        return Reading(taken_at, sockets, (*limits, *_owner_limits(sockets)))
+        return Reading(taken_at, sockets, (*self._because, *limits, *_owner_limits(sockets)))
+
+    def read_listeners(self) -> Reading | None:
+        return None
 
     def close(self) -> None:
         self._sockets.clear()

@@ -21,6 +21,12 @@ class Reading:
     """Given by sources that know their processes themselves; None means: ask this system."""
     ports: Ports | None = None
     """Given by sources that speak of another machine; None means: this system's."""
+    destroyed: tuple[Socket, ...] = ()
+    """Sockets that have gone since the look before, with their last counters, whether a look saw them or not."""
+    notices_lost: int = 0
+    """How often the kernel had to drop notices of destroyed sockets since the look before."""
+    partial: bool = False
+    """Only the listeners were looked at; all else is as it was."""
 
 
 class SourceError(Exception):
@@ -37,8 +43,20 @@ class Source(TypingProtocol):
     @property
     def name(self) -> str: ...
 
-    def read(self) -> Reading:
-        """Look once. Raises SourceError; a later call may succeed again."""
+    @property
+    def has_listener_lane(self) -> bool:
+        """Whether ``read_listeners`` is cheap enough to be called several times a second."""
+        ...
+
+    def read(self, focus: ProcessId | None = None) -> Reading:
+        """Look once; what ``focus`` holds is checked even if nothing seems to have changed.
+
+        Raises SourceError; a later call may succeed again.
+        """
+        ...
+
+    def read_listeners(self) -> Reading | None:
+        """A reading if a listener has come or gone since the last one, else None."""
         ...
 
     def close(self) -> None: ...

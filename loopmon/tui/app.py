@@ -117,7 +117,7 @@ class LoopmonApp(App[int]):
         self._end_on_signals()
         self.default_screen.set_class(self._glyphs.ascii_only, "-ascii")
         self.query_one(Listeners).focus()
-        self.set_interval(1.0, self._show_header)
+        self.set_interval(SILENCE_S, self._show_header)
         self._monitor.start()
 
     def on_unmount(self) -> None:

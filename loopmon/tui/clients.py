@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.content import Content
+
 from loopmon import words
 from loopmon.age import connection_age
 from loopmon.model import Connection, End, OwnerBasis, ProcessId, Status
@@ -52,20 +54,53 @@ class Clients(LiveTable[Row]):
         view = self._view
         empty = NO_MATCH if view.wanted else NO_CLIENTS
         self.empty_text = empty if view.snapshot else ""
+        self._choose_columns()
         connections = view.connections()
         self.set_rows(group(connections) if view.grouped else connections)
-        self.border_title = self._title()
-        self.border_subtitle = self._subtitle(view.count_shown(connections) if view.wanted else 0)
+        if str(self.border_title) != (title := self._title()):
+            self.border_title = Content(title)
+        self.set_subtitle(self._subtitle(view.count_shown(connections) if view.wanted else 0))
 
     def set_grouped(self) -> None:
         """Take the columns that fit how the view shows connections now."""
         held = self.cursor_row
         self.set_rows([])
-        columns = self._columns_of_groups() if self._view.grouped else self._columns_of_connections()
-        self.set_columns(columns, sort_id="to")
         self.show()
         if held is not None:
             self.move_to(self._counterpart(held))
+
+    def _choose_columns(self) -> None:
+        """Traffic only where the source counts it."""
+        columns = self._columns_of_groups() if self._view.grouped else self._columns_of_connections()
+        if self._view.knows_bytes and not self._view.grouped:
+            columns[-1:-1] = self._columns_of_traffic()
+        ids = [column.id for column in columns]
+        if ids != self.column_ids:
+            self.set_columns(columns, self.sort_id if self.sort_id in ids else "to")
+
+    def _columns_of_traffic(self) -> list[Column[Row]]:
+        view = self._view
+        return [
+            Column(
+                "rate",
+                "RATE",
+                lambda row: Cell(words.rate(view.bytes_per_s(row.id))),
+                lambda row: view.bytes_per_s(row.id),
+                width=6,
+                right=True,
+                keep=3,
+                volatile=True,
+            ),
+            Column("rtt", "RTT", self._rtt, self._rtt_us, width=7, right=True, keep=2),
+        ]
+
+    def _rtt_us(self, row: Row) -> int | None:
+        client = one(row).client.socket
+        return client.rtt_us if client else None
+
+    def _rtt(self, row: Row) -> Cell:
+        rtt_us = self._rtt_us(row)
+        return Cell(words.milliseconds(rtt_us) if rtt_us is not None else "", Tone.DIM)
 
     def _counterpart(self, row: Row) -> str:
         """The key of the group that a connection is in, or of the first connection in a group."""

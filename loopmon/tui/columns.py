@@ -51,13 +51,15 @@ class Column(Generic[Row]):
     title: str
     cell: Callable[[Row], Cell]
     sort: Callable[[Row], Any]
-    """Must not depend on the time. None sorts last."""
+    """None sorts last."""
     width: int
     grow: int = 0
     most: int = 10_000
     right: bool = False
     keep: int = 0
     """When room is short, the columns with the lowest go first."""
+    volatile: bool = False
+    """Whether what it sorts by can change while the row stays the same."""
 
 
 class Fitted(NamedTuple):

@@ -23,6 +23,8 @@ from loopmon.model import (
     Snapshot,
     Status,
 )
+from loopmon.observe.traffic import bytes_of
+from loopmon.roles import roles_of
 from loopmon.tui.columns import Tone
 from loopmon.tui.glyphs import Glyphs
 
@@ -94,6 +96,7 @@ def _connection(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator
     client, server = words.endpoint(row.client.addr), words.endpoint(row.server.addr)
     yield Line("CONNECTION", f"{client} {glyphs.to} {server}", Tone.STRONG)
     yield Line("", f"{words.state(row)}  for {_for(connection_age(row, snapshot.taken_at))}")
+    yield from _traffic(row, snapshot, glyphs)
     if row.client.addr == row.server.addr:
         yield Line("", "It is connected to itself: nothing listens there.", Tone.WARNING)
         return
@@ -103,6 +106,37 @@ def _connection(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator
             yield Line("", f"  {explanation}", Tone.DIM)
     if ROLE_WORDS[row.roles]:
         yield Line("", ROLE_WORDS[row.roles], Tone.DIM)
+
+
+def _traffic(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Line]:
+    """What the source knows of it; nothing where it knows nothing."""
+    to_server, to_client = bytes_of(row)
+    said = []
+    if to_server is not None:
+        said.append(f"{words.byte_count(to_server)} to the server")
+    if to_client is not None:
+        said.append(f"{words.byte_count(to_client)} to the client")
+    rate = snapshot.rates.get(row.id)
+    if rate:
+        said.append(f"{words.rate(rate.bytes_per_s)} a second")
+    if said:
+        yield Line("", f" {glyphs.dot} ".join(part for part in said if part))
+    sockets = [end.socket for end in (row.client, row.server) if end.socket]
+    figures = []
+    rtt_us = next((found.rtt_us for found in sockets if found.rtt_us is not None), None)
+    if rtt_us is not None:
+        figures.append(f"rtt {words.milliseconds(rtt_us)}")
+    again = [found.retransmits for found in sockets if found.retransmits is not None]
+    if again:
+        figures.append(words.count(sum(again), "retransmit"))
+    active = [found.active_at for found in sockets if found.active_at is not None]
+    if active:
+        figures.append(f"idle {words.duration(snapshot.taken_at - max(active))}")
+    if figures:
+        yield Line("", f" {glyphs.dot} ".join(figures), Tone.DIM)
+    for name, end in (("client", row.client), ("server", row.server)):
+        if end.socket and end.socket.recv_queue:
+            yield Line("", f"{words.byte_count(end.socket.recv_queue)} unread at the {name}", Tone.WARNING)
 
 
 def _for(age: Age) -> str:
@@ -127,9 +161,14 @@ def _listener(row: Listener, snapshot: Snapshot) -> Iterator[Line]:
     if row.socket.owner_unknown:
         yield Line("", words.OWNER_UNKNOWN_SENTENCE[row.socket.owner_unknown], Tone.DIM)
         yield Line("", f"there for {_for(listener_age(row, snapshot.taken_at))}", Tone.DIM)
-    if len(row.socket.owners) > 1:
-        held = (words.process_label(owner.process, snapshot.processes) for owner in row.socket.owners)
-        yield Line("HELD BY", "  ".join(held))
+    waiting, backlog = row.socket.recv_queue, row.socket.send_queue
+    if row.socket.protocol is Protocol.TCP and waiting is not None and backlog is not None:
+        tone = Tone.WARNING if waiting else Tone.DIM
+        yield Line("", f"{waiting} of at most {backlog} wait to be accepted", tone)
+    for number, (owner, role) in enumerate(roles_of(row.socket.owners, snapshot.processes)):
+        label = words.process_label(owner.process, snapshot.processes)
+        if role:
+            yield Line("HELD BY" if number == 0 else "", f"{label}  {role}")
 
 
 def _clients_of(row: Listener) -> str:

@@ -31,14 +31,16 @@ class Header(Static):
 
     def show(self, frame: Frame | None, *, paused: bool, silent_s: float | None) -> None:
         """``silent_s``: for how long no frame has come although one is due; None where all is well."""
-        self._left, self._right = left_parts(frame), right_parts(frame, paused=paused, silent_s=silent_s)
-        self._draw()
+        parts = left_parts(frame), right_parts(frame, paused=paused, silent_s=silent_s)
+        if parts != (self._left, self._right):
+            self._left, self._right = parts
+            self._draw()
 
     def on_resize(self) -> None:
         self._draw()
 
     def _draw(self) -> None:
-        self.update(lay_out(self._left, self._right, self.size.width))
+        self.update(lay_out(self._left, self._right, self.size.width), layout=False)
 
 
 def left_parts(frame: Frame | None) -> list[Part]:

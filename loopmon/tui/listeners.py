@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from textual.content import Content
-
 from loopmon import words
 from loopmon.age import listener_age
-from loopmon.clean import clean
 from loopmon.model import Listener, PortClass, Protocol
 from loopmon.tui.columns import Cell, Column, Tone, process_cell
 from loopmon.tui.glyphs import Glyphs
@@ -18,6 +15,9 @@ Start a server and it appears here, for example:
   python3 -m http.server 8000 --bind 127.0.0.1"""
 NO_MATCH = """No listener matches the filter.
 Press escape to drop it."""
+
+
+SPARK_CELLS = 6
 
 
 class Listeners(LiveTable[Listener]):
@@ -40,13 +40,64 @@ class Listeners(LiveTable[Listener]):
         view = self._view
         empty = NO_MATCH if view.wanted else NO_LISTENERS
         self.empty_text = empty if view.snapshot else view.waiting_text()
+        self._choose_columns()
         rows = view.listeners()
         self.set_rows(rows)
         total = len(view.snapshot.listeners) if view.snapshot else 0
         notes = [f"{view.count_shown(rows)} of {total}"] if view.wanted else []
         if view.snapshot:
             notes += view.snapshot.limits
-        self.border_subtitle = Content(clean(f" {self._glyphs.dot} ".join(notes), 200))
+        self.set_subtitle(f" {self._glyphs.dot} ".join(notes))
+
+    def _choose_columns(self) -> None:
+        """Queues and traffic only where the source knows them."""
+        columns = self._columns_of_listeners()
+        if self._view.knows_queues:
+            columns[-1:-1] = self._columns_of_traffic()
+        ids = [column.id for column in columns]
+        if ids != self.column_ids:
+            self.set_columns(columns, self.sort_id if self.sort_id in ids else "port")
+
+    def _columns_of_traffic(self) -> list[Column[Listener]]:
+        view = self._view
+        return [
+            Column("queue", "QUEUE", self._queue, lambda row: row.socket.recv_queue, width=7, right=True, keep=3),
+            Column(
+                "rate",
+                "RATE",
+                self._rate,
+                lambda row: view.bytes_per_s(row.id),
+                width=SPARK_CELLS + 6,
+                right=True,
+                keep=2,
+                volatile=True,
+            ),
+        ]
+
+    def _queue(self, row: Listener) -> Cell:
+        waiting, backlog = row.socket.recv_queue, row.socket.send_queue
+        if row.socket.protocol is Protocol.UDP or waiting is None or backlog is None:
+            return Cell("")
+        if waiting == 0:
+            return Cell(f"0/{backlog}", Tone.DIM)
+        return Cell(f"{waiting}/{backlog}", Tone.BAD if waiting > backlog else Tone.WARNING)
+
+    def _connections_per_s(self, row: Listener) -> float:
+        rate = self._view.rate_of(row.id)
+        return rate.connections_per_s if rate else 0.0
+
+    def _clients(self, row: Listener) -> Cell:
+        """How many there are, and how many come each second."""
+        new = self._connections_per_s(row)
+        come = f" +{new:.0f}/s" if new >= 1 else ""
+        return Cell(f"{row.connections}{come}" if row.connections or come else "", Tone.STRONG)
+
+    def _rate(self, row: Listener) -> Cell:
+        rate = self._view.rate_of(row.id)
+        if rate is None:
+            return Cell("")
+        spark = words.sparkline(rate.history, SPARK_CELLS, ascii_only=self._glyphs.ascii_only)
+        return Cell(f"{spark} {words.rate(rate.bytes_per_s):>5}")
 
     def _columns_of_listeners(self) -> list[Column[Listener]]:
         view = self._view
@@ -76,9 +127,11 @@ class Listeners(LiveTable[Listener]):
             Column(
                 "clients",
                 "CLIENTS",
-                lambda row: Cell(str(row.connections) if row.connections else "", Tone.STRONG),
+                self._clients,
                 lambda row: row.connections,
                 width=8,
+                grow=1,
+                most=11,
                 right=True,
                 keep=4,
             ),

@@ -14,12 +14,14 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
+from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from loopmon import words
+from loopmon.clean import clean
 from loopmon.tui.columns import GAP, Column, Fitted, Tone, fit
 from loopmon.tui.cursor import follow
 from loopmon.tui.glyphs import Glyphs
@@ -116,9 +118,18 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
     def sort_title(self) -> str:
         return self._sort_column().title
 
+    @property
+    def column_ids(self) -> list[str]:
+        return [column.id for column in self._columns]
+
+    @property
+    def sort_id(self) -> str:
+        return self._sort_id
+
     def set_rows(self, rows: Iterable[Row]) -> None:
         """Show these rows, sorted; the cursor and the lines in view follow their keys."""
         given = list(rows)
+        self._order_is_stale |= self._sort_column().volatile
         if given == self._given and self._order and not self._order_is_stale:
             self.repaint_changed()
             return
@@ -152,13 +163,20 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         if self.cursor_row is not old_row:
             self.post_message(self.Highlighted(self))
 
+    def set_subtitle(self, text: str) -> None:
+        """On the lower border; may come from outside."""
+        text = clean(text, 200)
+        if str(self.border_subtitle or "") != text:
+            self.border_subtitle = Content(text)
+
     def forget_order(self) -> None:
         """Sort everything anew with the next rows: what they are sorted by has changed outside them."""
         self._order_is_stale = True
 
     def set_columns(self, columns: Sequence[Column[Row]], sort_id: str) -> None:
-        """Other columns for other rows."""
+        """Other columns; ``sort_id`` is one of them."""
         self._columns = tuple(columns)
+        self._order_is_stale = True
         self._sort_id, self._reverse = sort_id, False
         self._fit()
 

@@ -32,8 +32,9 @@ class ProcessPane(VerticalScroll, can_focus=True):
         super().__init__(id="process")
         self._view = view
         self._glyphs = glyphs
-        self._shown: list[Line] | None = None
+        self._shown: list[Line] = []
         self._width = 0
+        self._height = -1
         self._dealings: list[Line] = []
         self._dealings_seen: tuple[object, ...] = (None,) * 4
         self.border_title = "Process"
@@ -48,11 +49,23 @@ class ProcessPane(VerticalScroll, can_focus=True):
         else:
             lines = describe(subject, snapshot, self._glyphs, self._dealings_of(subject.process, snapshot))
             title = title_of(subject, snapshot, self._glyphs)
-        if self.border_title != title:
+        if str(self.border_title) != title:
             self.border_title = Content(title)  # as it is: a title may hold what looks like markup
-        if lines != self._shown or self._width != self.size.width:
-            self._shown, self._width = lines, self.size.width
-            self.query_one("#process-text", Static).update(self._content(lines) if lines else NOTHING)
+        self._draw(lines)
+
+    def on_resize(self) -> None:
+        self._draw(self._shown)
+
+    def _draw(self, lines: list[Line]) -> None:
+        """The layout is done again only for another number of lines."""
+        width = self.size.width
+        if lines == self._shown and width == self._width:
+            return
+        self._shown, self._width = lines, width
+        content = self._content(lines) if lines else Content(NOTHING)
+        height = content.plain.count("\n")
+        self.query_one("#process-text", Static).update(content, layout=height != self._height)
+        self._height = height
 
     def _dealings_of(self, identity: ProcessId | None, snapshot: Snapshot) -> list[Line]:
         """Worked out again only when something they depend on is another object."""
@@ -61,11 +74,6 @@ class ProcessPane(VerticalScroll, can_focus=True):
             self._dealings_seen = seen
             self._dealings = list(dealings_of(identity, snapshot, self._glyphs)) if identity else []
         return self._dealings
-
-    def on_resize(self) -> None:
-        if self._shown and self._width != self.size.width:
-            self._width = self.size.width
-            self.query_one("#process-text", Static).update(self._content(self._shown))
 
     def _content(self, lines: list[Line]) -> Content:
         room = max(20, self.scrollable_content_region.width - LABEL_WIDTH)

@@ -25,6 +25,7 @@ class Ticker(Static):
         self._held_back: int | None = None
         self._note = ""
         self._note_timer: Timer | None = None
+        self._drawn = Content("")
 
     def tell(self, changes: tuple[Change, ...], processes: words.Processes) -> None:
         """Show the change that matters most among those of one frame: a listener's before a client's."""
@@ -61,4 +62,6 @@ class Ticker(Static):
             text = Content.styled(f" Paused. {held} since; p goes on.", "$text-warning")
         else:
             text = Content.styled(f" {self._last}", "$text-muted")
-        self.update(text)
+        if text != self._drawn:
+            self._drawn = text
+            self.update(text, layout=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from loopmon import words
 from loopmon.clean import clean
 from loopmon.filter import Filter
-from loopmon.model import Connection, Frame, Listener, ProcessId, Snapshot, Status
+from loopmon.model import Connection, Frame, Listener, ProcessId, Rate, Snapshot, Status
 from loopmon.tui.columns import Cell, Tone
 from loopmon.tui.marks import Marks
 
@@ -77,6 +77,25 @@ class View:
         if not self.time_wait:
             rows = [row for row in rows if row.status is not Status.TIME_WAIT or self.marks.has_changed(row.id)]
         return [row for row in rows if self._passes(row, self.snapshot)] if self.wanted else rows
+
+    @property
+    def knows_queues(self) -> bool:
+        """Whether the source tells of queues; a source that does, does so of every listener."""
+        return self.snapshot is not None and any(row.socket.recv_queue is not None for row in self.snapshot.listeners)
+
+    @property
+    def knows_bytes(self) -> bool:
+        """Whether the source counts bytes: then it does so of any connection that is not over."""
+        if self.snapshot is None:
+            return False
+        return any(row.client.socket and row.client.socket.rtt_us is not None for row in self.snapshot.connections)
+
+    def rate_of(self, row_id: str) -> Rate | None:
+        return self.snapshot.rates.get(row_id) if self.snapshot else None
+
+    def bytes_per_s(self, row_id: str) -> float:
+        rate = self.rate_of(row_id)
+        return rate.bytes_per_s if rate else 0.0
 
     def age_cell(self, row_id: str, age: str) -> Cell:
         """The age, or the word that goes with the row's mark."""
