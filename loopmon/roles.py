@@ -14,8 +14,8 @@ class Role(StrEnum):
     WORKER = "worker"
     """It descends from another holder and is the same program."""
     INHERITED = "inherited"
-    """It descends from another holder, or its parent has gone, and it is another program: it was started with
-    the socket open by accident, more often than not."""
+    """It descends from another holder and is another program: it was started with the socket open, more often
+    than not by accident."""
     SHARES = "shares"
     """It holds the socket as well; how it came by it is not known."""
 
@@ -33,7 +33,7 @@ def roles_of(owners: Iterable[Owner], processes: Mapping[ProcessId, Process]) ->
         if owner.process in masters and not masters_above:
             roles.append((owner, Role.MASTER))
         elif masters_above:
-            same = any(_program(owner.process, processes) == _program(master, processes) for master in masters_above)
+            same = any(_same_program(owner.process, master, processes) for master in masters_above)
             roles.append((owner, Role.WORKER if same else Role.INHERITED))
         else:
             roles.append((owner, Role.SHARES))
@@ -46,6 +46,11 @@ def _ancestors(identity: ProcessId, processes: Mapping[ProcessId, Process]) -> s
     return {above.process for above in process.parents} if process else set()
 
 
-def _program(identity: ProcessId, processes: Mapping[ProcessId, Process]) -> tuple[str | None, str]:
-    process = processes.get(identity)
-    return (process.exe, process.name) if process else (None, "")
+def _same_program(one: ProcessId, other: ProcessId, processes: Mapping[ProcessId, Process]) -> bool:
+    """By executable where both can be read, else by name."""
+    first, second = processes.get(one), processes.get(other)
+    if first is None or second is None:
+        return False
+    if first.exe and second.exe:
+        return first.exe == second.exe
+    return first.name == second.name

@@ -179,6 +179,7 @@ class Script:
     """A source that does one step a read, the last one again and again. It notes who looks when."""
 
     name = "script"
+    has_listener_lane = False
 
     def __init__(self, *steps: Step) -> None:
         self._steps = list(steps)
@@ -187,7 +188,7 @@ class Script:
         self.overlapped = False
         self.closed = threading.Event()
 
-    def read(self) -> Reading:
+    def read(self, focus: ProcessId | None = None) -> Reading:
         self._inside += 1
         self.overlapped |= self._inside > 1
         step = self._steps[min(self.reads, len(self._steps) - 1)]
@@ -196,6 +197,9 @@ class Script:
             return step()
         finally:
             self._inside -= 1
+
+    def read_listeners(self) -> Reading | None:
+        return None
 
     def close(self) -> None:
         self.closed.set()

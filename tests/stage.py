@@ -39,19 +39,26 @@ class Puppet:
     """A source that shows the sockets and processes it was given last; each reading is a second later."""
 
     name = "puppet"
+    has_listener_lane = False
 
     def __init__(self, *sockets: Socket, processes: Iterable[Process] = ()) -> None:
         self.sockets = list(sockets)
         self.processes = {process.id: process for process in processes}
         self.limits: tuple[str, ...] = ()
+        self._shown: dict[ProcessId, Process] = {}
         self.broken: str | None = None
         self._second = -1
 
-    def read(self) -> Reading:
+    def read(self, focus: ProcessId | None = None) -> Reading:
         if self.broken is not None:
             raise SourceError(self.broken)
         self._second += 1
-        return Reading(NOW + self._second, tuple(self.sockets), self.limits, dict(self.processes), PORTS)
+        if self._shown != self.processes:
+            self._shown = dict(self.processes)
+        return Reading(NOW + self._second, tuple(self.sockets), self.limits, self._shown, PORTS)
+
+    def read_listeners(self) -> None:
+        raise NotImplementedError("there is no lane for listeners")
 
     def close(self) -> None:
         self.sockets.clear()
@@ -105,7 +112,7 @@ class StillMonitor:
         changes: tuple[Change, ...] = ()
         stale = None
         try:
-            snapshot, changes = self._observer.observe(self._source.read(), self.scope, self.focus)
+            snapshot, changes = self._observer.observe(self._source.read(self.focus), self.scope, self.focus)
         except SourceError as error:
             stale = str(error)
         self._last = Frame(
@@ -204,10 +211,11 @@ def staged_app(
 
 @contextmanager
 def still_clock() -> Iterator[SimpleNamespace]:
-    """For the app no time passes but what the test lets pass."""
+    """For the app no time passes but what the test lets pass, and nothing happens by itself."""
     clock = SimpleNamespace(now=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        patch.setattr(LoopmonApp, "set_interval", lambda *_args: None)
         yield clock
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from making import both_ends, listening, process
 from stage import MIDDLE, NARROW, WIDE, Puppet, line_of, lines, on_stage, screen_text, shown
 
@@ -179,3 +181,18 @@ async def test_hundreds_of_looks_at_the_demo_leave_the_screen_whole() -> None:
         await stage.pilot.pause()
         assert {len(line) for line in screen_text(stage.app).splitlines()} == {MIDDLE[0]}
         assert "live" in stage.header
+
+
+async def test_looks_that_come_in_while_it_leaves_do_no_harm() -> None:
+    """The monitor's thread knows nothing of panes that are being taken down."""
+
+    async def look_on() -> None:
+        while not stage.monitor.is_stopped:
+            stage.monitor.tick()
+            await asyncio.sleep(0.001)
+
+    async with on_stage(size=NARROW) as stage:
+        looking = asyncio.create_task(look_on())
+        await stage.press("q")
+    await looking
+    assert stage.app.return_value == 0

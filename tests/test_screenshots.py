@@ -21,10 +21,6 @@ async def test_the_file_is_what_is_drawn_today(name: str) -> None:
     assert drawn == kept, "the same words in other colours or places"
 
 
-async def test_drawing_twice_draws_the_same() -> None:
-    assert await draw("filter") == await draw("filter")
-
-
 def test_the_readme_shows_every_picture_and_no_other() -> None:
     shown = re.findall(r"screenshots/([\w-]+)\.svg\)", README.read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(PICTURES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,13 @@ psutil.net_connections = block
 """
 """From the second look on, the system does not answer."""
 
+IMPATIENT = """
+from textual.drivers import _writer_thread
+
+_writer_thread.MAX_QUEUED_WRITES = 1
+"""
+"""What the terminal does not take blocks the app with the second write, not with the thirtieth."""
+
 Leaving = Callable[[Terminal], None]
 WAYS: dict[str, tuple[Leaving, int]] = {
     "q": (lambda terminal: terminal.send(b"q"), 0),
@@ -45,6 +54,12 @@ WAYS: dict[str, tuple[Leaving, int]] = {
 def environment(tmp_path: Path) -> dict[str, str]:
     """Faults that are logged go where the test can see them."""
     return {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def customize(code: str, folder: Path, environment: dict[str, str]) -> None:
+    """Have the command run this first."""
+    (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def check_left_well(terminal: Terminal, status: int, took_s: float, expected: int) -> None:
@@ -72,11 +87,11 @@ def test_it_ends_at_once_and_puts_the_terminal_back_on(way: str, environment: di
 def test_it_ends_in_the_middle_of_a_look_that_does_not_return_on(
     way: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(BLOCKING, encoding="utf-8")
+    customize(BLOCKING, tmp_path, environment)
     blocked = tmp_path / "blocked"
-    environment |= {"PYTHONPATH": str(tmp_path), "LOOPMON_TEST_BLOCKED": str(blocked)}
+    environment["LOOPMON_TEST_BLOCKED"] = str(blocked)
     leave, expected = WAYS[way]
-    with Terminal(LOOPMON, "--interval", "0.1", env=environment) as terminal:
+    with Terminal(LOOPMON, "--source", "psutil", "--interval", "0.1", env=environment) as terminal:
         terminal.wait_for(b"psutil")
         wait_for(blocked.exists, "a look that does not return")
         leave(terminal)
@@ -96,29 +111,35 @@ def test_it_ends_when_its_terminal_is_closed(environment: dict[str, str], tmp_pa
     assert not (tmp_path / "state").exists()
 
 
-def test_it_ends_on_a_signal_while_its_terminal_takes_nothing(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_ends_while_its_terminal_takes_nothing_on(
+    way: signal.Signals, environment: dict[str, str], tmp_path: Path
+) -> None:
     """As after ctrl-s, or over a connection that hangs."""
+    customize(IMPATIENT, tmp_path, environment)
     with Terminal(LOOPMON, "--demo", "--interval", "0.1", env=environment) as terminal:
         terminal.wait_for(b"postgres 811")
         terminal.freeze()
-        for _ in range(20):
-            terminal.send(b"jjjjkkkk")
-        wait_until_still(terminal.pid)
-        terminal.signal(signal.SIGTERM)
-        _, took_s = terminal.wait_for_end(10)
+        wait_until_blocked(terminal.pid)
+        terminal.signal(way)
+        status, took_s = terminal.wait_for_end(10)
+        assert status == 130
         assert took_s < SOON_S
+        assert terminal.settings == terminal.settings_before
 
 
-def wait_until_still(pid: int) -> None:
-    """Until the process has used no processor time for ten looks at it."""
-    process = psutil.Process(pid)
-    history: list[float] = []
+def wait_until_blocked(pid: int) -> None:
+    """Until the main thread, which has something to draw ten times a second, has done nothing for half a second."""
+    used: list[tuple[float, float]] = []
 
-    def is_still() -> bool:
-        history.append(sum(process.cpu_times()[:2]))
-        return len(history) > 10 and history[-1] == history[-10]
+    def is_blocked() -> bool:
+        main = next(thread for thread in psutil.Process(pid).threads() if thread.id == pid)
+        now, time_used = time.monotonic(), main.user_time + main.system_time
+        if not used or used[-1][1] != time_used:
+            used.append((now, time_used))
+        return now - used[-1][0] > 0.5
 
-    wait_for(is_still, "a process that waits")
+    wait_for(is_blocked, "a main thread that waits for its terminal")
 
 
 def test_ls_in_a_terminal_never_takes_the_screen() -> None:

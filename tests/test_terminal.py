@@ -33,19 +33,21 @@ def test_a_server_that_starts_appears_and_can_be_found_opened_and_left(zoo: Zoo,
 
         terminal.press("/")
         terminal.type(f"port:{port}")
-        seen = terminal.wait_for("1 of ")
-        assert f" {server.pid} " in seen
-        assert str(held.port) in terminal.wait_for(str(held.port))
-        terminal.press("Enter", "Enter")
-        seen = terminal.wait_for("--for-the-screen")
-        assert "fjord-api" in seen
-        assert "tidal" in seen
-        assert str(client.pid) in seen
-        terminal.press("Escape", "Escape")
-        terminal.wait_until_gone("1 of ")
+        terminal.wait_for(f" {server.pid} ")
+        terminal.wait_for(f" {held.port} ")
+        terminal.press("Enter")
+        terminal.wait_until_gone("esc drops")
+        terminal.press("Enter")
+        terminal.wait_until_gone("ephemeral ports")
+        seen = terminal.wait_for(f" {client.pid} on :{port} ")
+        assert all(words in seen for words in ("--for-the-screen", "fjord-api", "tidal"))
+        terminal.press("Escape")
+        terminal.wait_for("ephemeral ports")
+        terminal.press("Escape")
+        terminal.wait_until_gone("esc Back")
 
         server.stop()
-        terminal.wait_until_gone(f" {port} ")
+        assert " gone " in terminal.wait_for(f"stopped listening on 127.0.0.1:{port}")
         terminal.press("q")
         assert "left-with-0" in terminal.wait_for("\nleft-with-")
 

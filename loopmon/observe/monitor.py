@@ -115,8 +115,10 @@ class Monitor:
             return
         frame = self._look(self._source.read_listeners)
         if frame is not None and not self._stopping.is_set():
-            cost = self._last.cpu_percent
-            self._hand_over(replace(frame, cpu_percent=cost, interval_s=self._last.interval_s))
+            last = self._last
+            self._hand_over(
+                replace(frame, cpu_percent=last.cpu_percent, interval_s=last.interval_s, slowed=last.slowed)
+            )
 
     def _look(self, read: Callable[[], Reading | None]) -> Frame | None:
         """A frame from what ``read`` gives, also if that fails; None where it gives nothing."""

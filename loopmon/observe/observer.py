@@ -60,8 +60,10 @@ class Observer:
         """What pairing gave last; the same list means that nothing has changed. None before the first look."""
         self._traffic = Traffic()
         self._rates: Mapping[str, Rate] = {}
-        self._brief = Brief([], [])
-        """Not counted yet."""
+        self._destroyed: list[Socket] = []
+        """Not looked into yet."""
+        self._lost = 0
+        self._last_was_partial = False
         self._counts: Counter[str | None] = Counter()
         self._holders: set[ProcessId] = set()
         self._holders_of: list[Connection] | None = None
@@ -82,19 +84,22 @@ class Observer:
             joined = self._joined
         connections = self._connections if joined is self._joined else by_id(joined)
         listeners = self._to_listeners(self._listening, joined, ports, now)
-        gone = [found for found in reading.destroyed if scoping.is_loopback_connection(found)]
-        brief = pairing.brief(gone if self._joined is not None else (), self._listening, now)
-        self._brief.gone.extend(brief.gone)
-        self._brief.remain.extend(brief.remain)
+        self._destroyed += [found for found in reading.destroyed if scoping.is_loopback_connection(found)]
+        self._lost = reading.notices_lost or (self._lost if self._last and self._last_was_partial else 0)
+        self._last_was_partial = reading.partial
+        brief = Brief([], [], [])
         if not reading.partial:
-            self._rates = self._traffic.update(self._connections, connections, self._brief, listeners, now)
-            self._brief = Brief([], [])
+            # Only beside a whole table can be told which of them no look has seen.
+            if self._joined is not None:
+                brief = pairing.brief(self._destroyed, self._listening, now)
+            self._destroyed = []
+            self._rates = self._traffic.update(connections, brief, listeners, now)
         changes: list[Change] = []
         if self._joined is not None:
             changes += differences(self._listeners, listeners, now)
             if joined is not self._joined:
                 changes += differences(self._connections, connections, now)
-        for row in brief.gone[:MAX_BRIEF]:
+        for row in [row for row in brief.gone if _in_scope(row, scope)][:MAX_BRIEF]:
             changes += (Change(ChangeKind.OPENED, now, row), Change(ChangeKind.CLOSED, now, row))
         self._listeners, self._connections, self._joined = listeners, connections, joined
         processes = self._read_processes(reading, focus)
@@ -163,7 +168,7 @@ class Observer:
             in_time_wait=in_time_wait,
             processes=processes,
             hidden=scoping.hidden_by(scope, every_listener, hidden_connections),
-            limits=(*reading.limits, *_losses(reading)),
+            limits=(*reading.limits, *_losses(self._lost)),
             rates=self._rates,
         )
         return self._last
@@ -175,8 +180,8 @@ def _in_scope(row: Listener | Connection, scope: Scope) -> bool:
     return scoping.connection_in_scope(row, scope)
 
 
-def _losses(reading: Reading) -> Iterator[str]:
-    if reading.notices_lost:
+def _losses(notices_lost: int) -> Iterator[str]:
+    if notices_lost:
         yield "events lost: more connections came and went than the kernel could tell of"
 
 

@@ -77,12 +77,23 @@ class _Remembered:
     """Counts the connections that had these endpoints one after the other."""
 
 
+_OVER = frozenset(
+    {Status.TIME_WAIT, Status.FIN_WAIT1, Status.FIN_WAIT2, Status.CLOSE_WAIT, Status.LAST_ACK, Status.CLOSING}
+)
+
+
 class Brief(NamedTuple):
     """Connections that lived and died between two looks, with their last counters."""
 
     gone: list[Connection]
     remain: list[Connection]
-    """Those whose end in TIME_WAIT is still in the table, and thereby among the connections of the look."""
+    """Those of which one end is still in the table, closing, and thereby among the connections of the look."""
+    seen: list[Connection]
+    """Those that a look has seen alive, as they were in the end."""
+
+    def extend(self, more: Brief) -> None:
+        for mine, others in zip(self, more, strict=True):
+            mine.extend(others)
 
 
 class Pairing:
@@ -126,14 +137,15 @@ class Pairing:
         for found in destroyed:
             groups.setdefault(_key(found), []).append(found)
         index = ListenerIndex(listeners)
-        brief = Brief([], [])
+        brief = Brief([], [], [])
         for key, members in groups.items():
-            if any(found.id in self._seen for found in members):
-                continue
-            ids = (f"{_pair_id(key, 1)}!{members[0].id}", key)
+            over = any(found.status in _OVER for found in self._groups.get(key, ()))
             for pair in _pairs(key, members):
-                connection = replace(self._joined(*ids, pair, index, None, now).connection, seen_opening=True)
-                (brief.remain if key in self._groups else brief.gone).append(connection)
+                ids = [found.id for found in pair if found]
+                is_seen = any(each in self._seen for each in ids)
+                pair_id = _pair_id(key, 1) if is_seen else f"{_pair_id(key, 1)}!{ids[0]}"
+                connection = replace(self._joined(pair_id, key, pair, index, None, now).connection, seen_opening=True)
+                (brief.seen if is_seen else brief.remain if over else brief.gone).append(connection)
         return brief
 
     def _regroup(self, current: dict[int, Socket]) -> set[_PairKey]:

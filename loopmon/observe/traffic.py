@@ -17,11 +17,11 @@ MIN_STEP_S = 0.05
 
 
 def bytes_of(connection: Connection) -> tuple[int | None, int | None]:
-    """To the server and to the client, as either end counted them."""
+    """To the server and to the client, as the sender counted them, else as the receiver did."""
     client, server = connection.client.socket, connection.server.socket
     sent, received = (client.bytes_sent, client.bytes_received) if client else (None, None)
     answered, taken = (server.bytes_sent, server.bytes_received) if server else (None, None)
-    return _first_known(sent, taken), _first_known(received, answered)
+    return _first_known(sent, taken), _first_known(answered, received)
 
 
 class Traffic:
@@ -29,23 +29,27 @@ class Traffic:
 
     def __init__(self) -> None:
         self._at: float | None = None
+        self._before: Mapping[str, Connection] = {}
+        self._brief = Brief([], [], [])
         self._history: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
         """By listener: when, and bytes per second."""
         self._rates: Mapping[str, Rate] = MappingProxyType({})
 
     def update(
-        self,
-        before: Mapping[str, Connection],
-        after: Mapping[str, Connection],
-        brief: Brief,
-        listeners: Mapping[str, Listener],
-        now: float,
+        self, after: Mapping[str, Connection], brief: Brief, listeners: Mapping[str, Listener], now: float
     ) -> Mapping[str, Rate]:
-        """The rates since the last look; ``before`` and ``after`` are the connections then and now, ``brief``
-        those that were there only in between."""
+        """The rates since the last look; ``brief`` are those of the connections that have gone since then. A look
+        too soon after the last one changes nothing: what it brings counts at the next."""
+        self._brief.extend(brief)
         step_s = now - self._at if self._at is not None else None
-        self._at = now
-        if step_s is None or step_s < MIN_STEP_S:
+        if step_s is not None and 0 <= step_s < MIN_STEP_S:
+            return self._rates
+        before, brief, self._brief = self._before, self._brief, Brief([], [], [])
+        self._at, self._before = now, after
+        if step_s is None:
+            return self._rates
+        if step_s < 0:  # the clock was set back
+            self._history.clear()
             return self._rates
         rates: dict[str, Rate] = {}
         moved, opened = Counter[str](), Counter[str]()
@@ -87,6 +91,9 @@ def _differences(
         yield connection, _total(connection), True
     for connection in brief.remain:
         yield connection, _total(connection), False  # counted as new by its end that remains
+    for connection in brief.seen:
+        old = before.get(connection.id)
+        yield connection, max(0, _total(connection) - _total(old)) if old else 0, False
 
 
 def _total(connection: Connection) -> int:

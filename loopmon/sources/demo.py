@@ -33,7 +33,7 @@ class DemoSource:
 
     def read(self, focus: ProcessId | None = None) -> Reading:
         self._second += 1
-        scene = [*_listeners(), *_steady(), *_troubled()]
+        scene = [*_listeners(), *_steady(self._second), *_troubled()]
         for process, sockets in (*_visiting_server(self._second), *_short_clients(self._seed, self._second)):
             self._people[process.id] = process
             scene.extend(sockets)
@@ -67,6 +67,8 @@ def _listen(
     unknown: OwnerUnknown | None = None,
     v6only: bool | None = None,
     sibling: int = 1,
+    waiting: int = 0,
+    backlog: int = 511,
 ) -> Socket:
     return Socket(
         id=f"{protocol}:{ip}|{port}" + (f"#{sibling}" if sibling > 1 else ""),
@@ -76,7 +78,11 @@ def _listen(
         laddr=Endpoint(ip, port),
         owners=_owned_by(owners, 19),
         owner_unknown=unknown,
+        inode=70_000 + port + sibling,
+        uid=1000 if owners else 0,
         v6only=v6only,
+        recv_queue=waiting,
+        send_queue=backlog if protocol is Protocol.TCP else 0,
     )
 
 
@@ -86,7 +92,12 @@ def _end(
     status: Status,
     owner: Process | None,
     unknown: OwnerUnknown | None = None,
+    *,
+    sent: int = 0,
+    received: int = 0,
+    unread: int = 0,
 ) -> Socket:
+    lives = status is not Status.TIME_WAIT
     return Socket(
         id=f"tcp:{laddr.ip}|{laddr.port}>{raddr.ip}|{raddr.port}",
         protocol=Protocol.TCP,
@@ -96,17 +107,27 @@ def _end(
         raddr=raddr,
         owners=_owned_by([owner], 23) if owner else (),
         owner_unknown=None if owner else unknown or OwnerUnknown.KERNEL,
+        inode=80_000 + laddr.port if owner else 0,
+        uid=1000 if owner else None,
+        recv_queue=unread,
+        send_queue=0,
+        bytes_sent=sent if lives else None,
+        bytes_received=received if lives else None,
+        rtt_us=20 + laddr.port % 70 if lives else None,
+        retransmits=0 if lives else None,
     )
 
 
 def _pair(
-    client_port: int, client: Process | None, port: int, server: Process | None, ip: str = LOCAL
+    client_port: int, client: Process | None, port: int, server: Process | None, ip: str = LOCAL, *, moved: int = 0
 ) -> tuple[Socket, Socket]:
+    """Both ends of a connection; ``moved`` bytes went to the client, and a sixteenth of that to the server."""
     near, far = Endpoint(ip, client_port), Endpoint(ip, port)
-    established = Status.ESTABLISHED
+    live, hidden = Status.ESTABLISHED, OwnerUnknown.OTHER_USER
+    asked = moved // 16
     return (
-        _end(near, far, established, client, OwnerUnknown.OTHER_USER),
-        _end(far, near, established, server, OwnerUnknown.OTHER_USER),
+        _end(near, far, live, client, hidden, sent=asked, received=moved),
+        _end(far, near, live, server, hidden, sent=moved, received=asked),
     )
 
 
@@ -114,11 +135,11 @@ def _listeners() -> Iterator[Socket]:
     other_user = OwnerUnknown.OTHER_USER
     yield _listen(LOCAL, 3000, cast.API)
     yield _listen("0.0.0.0", 5173, cast.WEB)
-    yield _listen(LOCAL, 8000, cast.OLD_API)
-    yield _listen(LOCAL, 5432, cast.POSTGRES)
-    yield _listen("::1", 5432, cast.POSTGRES)
+    yield _listen(LOCAL, 8000, cast.OLD_API, waiting=1, backlog=5)
+    yield _listen(LOCAL, 5432, cast.POSTGRES, backlog=200)
+    yield _listen("::1", 5432, cast.POSTGRES, backlog=200)
     yield _listen(LOCAL, 6379, cast.REDIS)
-    yield _listen(LOCAL, 8080, *cast.GUNICORN)
+    yield _listen(LOCAL, 8080, *cast.GUNICORN, backlog=2048)
     yield _listen("::", 8081, cast.JAVA, v6only=False)
     yield _listen("::", 6006, cast.STORYBOOK, v6only=True)
     yield _listen("0.0.0.0", 9000, unknown=other_user)
@@ -129,27 +150,32 @@ def _listeners() -> Iterator[Socket]:
     yield _listen("0.0.0.0", 5353, cast.CHROME, protocol=Protocol.UDP)
 
 
-def _steady() -> Iterator[Socket]:
-    """Connections that stay for as long as the demo runs."""
+def _steady(second: int) -> Iterator[Socket]:
+    """Connections that stay for as long as the demo runs; some of them are busy."""
     for port in (49342, 49350, 49366, 49402):
-        yield from _pair(port, cast.CHROME, 3000, cast.API)
-    yield from _pair(51920, cast.CHROME, 5173, cast.WEB)
-    yield from _pair(52044, cast.WEB, 3000, cast.API)
+        yield from _pair(port, cast.CHROME, 3000, cast.API, moved=_moved(second, port % 7 * 1500))
+    yield from _pair(51920, cast.CHROME, 5173, cast.WEB, moved=_moved(second // 4 * 4, 9000))
+    yield from _pair(52044, cast.WEB, 3000, cast.API, moved=_moved(second, 700))
     for port in (40112, 40126, 40134, 40150, 40162):
-        yield from _pair(port, cast.API, 5432, cast.POSTGRES)
-    yield from _pair(44210, cast.API, 6379, cast.REDIS)
+        yield from _pair(port, cast.API, 5432, cast.POSTGRES, moved=_moved(second, port % 5 * 2400))
+    yield from _pair(44210, cast.API, 6379, cast.REDIS, moved=_moved(second, 40_000))
     for port, worker in zip((40318, 40322, 40340), cast.GUNICORN[1:], strict=True):
-        yield from _pair(port, worker, 5432, cast.POSTGRES)
-    yield from _pair(40500, cast.PSQL, 5432, cast.POSTGRES, ip="::1")
-    yield from _pair(47800, cast.JAVA, 9000, None)
-    yield from _pair(57573, None, 5432, cast.POSTGRES)
+        yield from _pair(port, worker, 5432, cast.POSTGRES, moved=7_200)
+    yield from _pair(40500, cast.PSQL, 5432, cast.POSTGRES, ip="::1", moved=1_900)
+    yield from _pair(47800, cast.JAVA, 9000, None, moved=512)
+    yield from _pair(57573, None, 5432, cast.POSTGRES, moved=310)
+
+
+def _moved(second: int, bytes_per_s: int) -> int:
+    """A load that rises and falls."""
+    return sum(bytes_per_s * (1 + step % 5) // 3 for step in range(second % 3600 + 60))
 
 
 def _troubled() -> Iterator[Socket]:
     """Ends that are missing, waiting, closing or their own other end."""
     probe, server = Endpoint(LOCAL, 50100), Endpoint(LOCAL, 8000)
-    yield _end(probe, server, Status.ESTABLISHED, cast.PROBE)
-    yield _end(server, probe, Status.ESTABLISHED, None, OwnerUnknown.NOT_ACCEPTED)
+    yield _end(probe, server, Status.ESTABLISHED, cast.PROBE, sent=85)
+    yield _end(server, probe, Status.ESTABLISHED, None, OwnerUnknown.NOT_ACCEPTED, received=85, unread=85)
     gone = Endpoint(LOCAL, 50088)
     yield _end(server, gone, Status.CLOSE_WAIT, cast.OLD_API)
     yield _end(gone, server, Status.FIN_WAIT2, None, OwnerUnknown.CLOSED_BY_PROCESS)

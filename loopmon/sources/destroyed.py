@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import select
 import socket
 import threading
 from collections import deque
@@ -17,6 +19,7 @@ from loopmon.sources import inet_diag as wire
 BUFFER_BYTES = 1 << 22
 """Asked for; without root the system's net.core.rmem_max is the most."""
 RECEIVE_BYTES = 1 << 16
+JOIN_S = 0.2
 SO_RCVBUFFORCE = 33
 """linux/asm-generic/socket.h; Python has no name for it."""
 MAX_WAITING = 200_000
@@ -29,14 +32,16 @@ class Destroyed:
     def __init__(self) -> None:
         self._waiting: deque[bytes] = deque()
         self._lost = 0
-        self._netlink: socket.socket | None = None
+        self._ended, self._wake = os.pipe()
+        self._thread: threading.Thread | None = None
         with contextlib.suppress(OSError):  # an old kernel, or a sandbox: then there are no notices
-            self._netlink = _subscribe()
-            threading.Thread(target=self._listen, args=(self._netlink,), name="loopmon-destroyed", daemon=True).start()
+            netlink = _subscribe()
+            self._thread = threading.Thread(target=self._listen, args=(netlink,), name="loopmon-destroyed", daemon=True)
+            self._thread.start()
 
     @property
     def is_subscribed(self) -> bool:
-        return self._netlink is not None
+        return self._thread is not None
 
     def take(self) -> tuple[list[wire.Row], int]:
         """The sockets that have gone since the last call, and how often the kernel had to drop notices."""
@@ -51,22 +56,33 @@ class Destroyed:
         return rows, lost
 
     def close(self) -> None:
-        if self._netlink is not None:
-            self._netlink.close()
+        os.close(self._wake)  # which the thread sees as the end of the pipe
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
 
     def _listen(self, netlink: socket.socket) -> None:
-        while True:
-            try:
-                datagram = netlink.recv(RECEIVE_BYTES)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    return  # closed
-                self._lost += 1
-                continue
-            if len(self._waiting) < MAX_WAITING:
-                self._waiting.append(datagram)
-            else:
-                self._lost += 1
+        ready = select.poll()
+        ready.register(netlink, select.POLLIN)
+        ready.register(self._ended)
+        with netlink:
+            while True:
+                if any(descriptor == self._ended for descriptor, _ in ready.poll()):
+                    os.close(self._ended)
+                    return
+                self._receive(netlink)
+
+    def _receive(self, netlink: socket.socket) -> None:
+        try:
+            datagram = netlink.recv(RECEIVE_BYTES)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self._lost += 1
+            return
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(datagram)
+        else:
+            self._lost += 1
 
 
 def _subscribe() -> socket.socket:

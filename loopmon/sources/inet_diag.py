@@ -78,6 +78,8 @@ TCP_INFO = struct.Struct("=2xB41xI4xII8xI28xI16xQQ")
 rtt in us, total_retrans, bytes_acked, bytes_received. Linux 4.2 and later send at least this much."""
 
 
+SENT, SENT_AT = struct.Struct("=QQ"), 200
+"""bytes_sent and bytes_retrans."""
 COUNTERS = slice(120, 136)
 """bytes_acked and bytes_received within it."""
 
@@ -96,7 +98,18 @@ class TcpInfo:
     rtt_us: int
     total_retrans: int
     bytes_acked: int
+    """With one for the SYN and one for the FIN."""
     bytes_received: int
+    """With one for the peer's FIN."""
+    bytes_sent: int | None = None
+    """Data only, retransmitted data counted each time; Linux 4.19 and later."""
+    bytes_retrans: int | None = None
+
+    @property
+    def payload_sent(self) -> int:
+        if self.bytes_sent is None or self.bytes_retrans is None:
+            return self.bytes_acked
+        return self.bytes_sent - self.bytes_retrans
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +270,8 @@ def _tcp_info(payload: bytes, span: tuple[int, int] | None) -> TcpInfo | None:
     """None where the kernel gave none, or one too old to hold the byte counters."""
     if span is None or span[1] - span[0] < TCP_INFO.size:
         return None
-    return TcpInfo(*TCP_INFO.unpack_from(payload, span[0]))
+    sent = SENT.unpack_from(payload, span[0] + SENT_AT) if span[1] - span[0] >= SENT_AT + SENT.size else (None, None)
+    return TcpInfo(*TCP_INFO.unpack_from(payload, span[0]), *sent)
 
 
 def _integer(payload: bytes, span: tuple[int, int] | None, size: int) -> int | None:

@@ -68,10 +68,11 @@ class Owners:
             suspects |= self._drop_dead(inodes)
         for pid in pids:
             if pid in suspects or pid == focus or self._is_due(pid):
-                self._list(pid, inodes)
+                self._list(pid, inodes, afresh=pid == focus)
         if suspects or self.changed or sought is not self._sought or self._missing:
             self._sought = sought
             self._search(pids, inodes, sought)
+        self.changed &= inodes
 
     def holders(self, inode: int) -> tuple[Owner, ...]:
         """Every holder that can be seen, by pid and descriptor."""
@@ -100,13 +101,16 @@ class Owners:
         return holders
 
     def _verify(self, watched: Iterable[int]) -> set[int]:
-        """The processes that no longer hold what they are known to hold."""
-        return {
-            pid
+        """Release what is no longer held as known. Returns who held it: something else may be in its place."""
+        wrong = [
+            (pid, fd)
             for inode in watched
             for pid, fd in self._holders.get(inode, ())
             if self._read_link(f"{self._proc}/{pid}/fd/{fd}") != inode
-        }
+        ]
+        for pid, fd in wrong:
+            self._release(pid, fd, self._processes[pid])
+        return {pid for pid, _ in wrong}
 
     def _is_due(self, pid: int) -> bool:
         known = self._processes.get(pid)
@@ -118,8 +122,8 @@ class Owners:
             return True  # it has just ended: listing finds out
         return known.readable and (count == 0 or count != known.count)
 
-    def _list(self, pid: int, inodes: Set[int]) -> None:
-        """Read the descriptors that are new, whose socket has gone or whose turn it is."""
+    def _list(self, pid: int, inodes: Set[int], *, afresh: bool = False) -> None:
+        """Read the descriptors that are new, whose socket has gone or whose turn it is; ``afresh``: all."""
         known = self._identify(pid)
         if known is None:
             return
@@ -141,7 +145,7 @@ class Owners:
         for fd in fds:
             inode = known.inodes.get(fd)
             settled = inode is not None and (inode == NOT_A_SOCKET or inode in inodes)
-            if not settled or (fd + part) % TURNS == 0:
+            if afresh or not settled or (fd + part) % TURNS == 0:
                 self._take(pid, fd, known, self._read_link(f"{path}/{fd}"))
 
     def _take(self, pid: int, fd: int, known: _Process, inode: int) -> None:
@@ -162,6 +166,11 @@ class Owners:
                 del self._holders[inode]
 
     def _forget(self, pid: int) -> None:
+        for inode, owners in list(self._in_threads.items()):
+            if any(owner.process.pid == pid for owner in owners):
+                del self._in_threads[inode]
+                self._tries.pop(inode, None)
+                self.changed.add(inode)
         known = self._processes.pop(pid, None)
         if known:
             for fd in list(known.inodes):
@@ -187,8 +196,9 @@ class Owners:
         """Look everywhere for what nobody is known to hold, then in the threads' own tables."""
         missing = {inode for inode in sought if inode not in self._holders}
         if any(self._tries.get(inode, 0) < TRIES for inode in missing):
+            afresh = any(self._tries.get(inode, 0) == 1 for inode in missing)
             for pid in pids:
-                self._list(pid, inodes)
+                self._list(pid, inodes, afresh=afresh)
             missing = {inode for inode in missing if inode not in self._holders}
             found = self._search_threads(pids, missing) if missing else {}
             self.changed |= found.keys() | self._in_threads.keys()

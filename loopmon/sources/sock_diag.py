@@ -32,6 +32,8 @@ COOKIE, EXPIRES = slice(44, 52), slice(52, 56)
 
 _KERNEL_HELD = frozenset({Status.TIME_WAIT, Status.SYN_RECV})
 _ACCEPTABLE = frozenset({Status.ESTABLISHED, Status.CLOSE_WAIT})
+_HEARD_FIN = frozenset({Status.CLOSE_WAIT, Status.LAST_ACK, Status.CLOSING})
+"""The kernel counts the peer's FIN among the bytes received."""
 _CLOSING = frozenset({Status.FIN_WAIT1, Status.FIN_WAIT2, Status.CLOSING, Status.LAST_ACK})
 
 
@@ -178,6 +180,8 @@ class SockDiagSource:
 
     def _reading(self, dumps: Iterable[_Dump], focus: ProcessId | None) -> Reading:
         taken_at = time.time()
+        # Before the dumps: what goes while they are made would be told twice.
+        gone, lost = self._destroyed.take() if self._destroyed else ([], 0)
         try:
             interrupted = [self._take(dump, taken_at) for dump in dumps]
         except (OSError, wire.DiagError) as error:
@@ -186,7 +190,6 @@ class SockDiagSource:
             self._sockets = tuple(each.found for table in self._tables.values() for each in table.order)
             self._limits = tuple(_limits(self._sockets))
         self._news = _News.NONE
-        gone, lost = self._destroyed.take() if self._destroyed else ([], 0)
         limits = [KEPT_CHANGING] if any(interrupted) else []
         return Reading(
             taken_at,
@@ -363,8 +366,8 @@ def _to_socket(row: wire.Row, number: int, taken_at: float) -> Socket:
         v6only=row.v6only,
         recv_queue=row.rqueue,
         send_queue=row.wqueue,
-        bytes_sent=info.bytes_acked if info else None,
-        bytes_received=info.bytes_received if info else None,
+        bytes_sent=info.payload_sent if info else None,
+        bytes_received=max(0, info.bytes_received - (row.status in _HEARD_FIN)) if info else None,
         rtt_us=info.rtt_us if info else None,
         retransmits=info.total_retrans if info else None,
         active_at=taken_at - min(info.last_data_sent_ms, info.last_data_recv_ms) / 1000 if info else None,

@@ -117,10 +117,10 @@ def _traffic(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Li
     if to_client is not None:
         said.append(f"{words.byte_count(to_client)} to the client")
     rate = snapshot.rates.get(row.id)
-    if rate:
-        said.append(f"{words.rate(rate.bytes_per_s)} a second")
+    if rate and (per_s := words.rate(rate.bytes_per_s)):
+        said.append(f"{per_s} a second")
     if said:
-        yield Line("", f" {glyphs.dot} ".join(part for part in said if part))
+        yield Line("", f" {glyphs.dot} ".join(said))
     sockets = [end.socket for end in (row.client, row.server) if end.socket]
     figures = []
     rtt_us = next((found.rtt_us for found in sockets if found.rtt_us is not None), None)

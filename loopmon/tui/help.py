@@ -34,6 +34,8 @@ SIGNS = (
     ("≥4s", "at least: it was there when loopmon started"),
     ("was node 4312", "held it until its process let go"),
     ("node 4312 +3", "four processes hold the same listener"),
+    ("QUEUE 1/5", "one client waits to be accepted, five may"),
+    ("5 +12/s", "five clients, twelve new ones each second"),
     ("AGE", "of a listener: its process's, unless it was seen opening"),
 )
 

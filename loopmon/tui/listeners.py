@@ -61,7 +61,7 @@ class Listeners(LiveTable[Listener]):
     def _columns_of_traffic(self) -> list[Column[Listener]]:
         view = self._view
         return [
-            Column("queue", "QUEUE", self._queue, lambda row: row.socket.recv_queue, width=7, right=True, keep=3),
+            Column("queue", "QUEUE", self._queue, self._waiting, width=7, right=True, keep=3),
             Column(
                 "rate",
                 "RATE",
@@ -73,6 +73,9 @@ class Listeners(LiveTable[Listener]):
                 volatile=True,
             ),
         ]
+
+    def _waiting(self, row: Listener) -> int | None:
+        return row.socket.recv_queue if row.socket.protocol is Protocol.TCP else None
 
     def _queue(self, row: Listener) -> Cell:
         waiting, backlog = row.socket.recv_queue, row.socket.send_queue
@@ -113,13 +116,13 @@ class Listeners(LiveTable[Listener]):
                 most=18,
                 keep=6,
             ),
-            Column("process", "PROCESS", self._process, self._process_order, width=18, grow=3, most=28, keep=8),
+            Column("process", "PROCESS", self._process, self._process_order, width=14, grow=3, most=28, keep=8),
             Column(
                 "project",
                 "PROJECT",
                 lambda row: Cell(words.project_of((o.process for o in row.socket.owners), view.processes)),
                 lambda row: words.project_of((o.process for o in row.socket.owners), view.processes) or None,
-                width=8,
+                width=7,
                 grow=3,
                 most=24,
                 keep=5,
@@ -129,7 +132,7 @@ class Listeners(LiveTable[Listener]):
                 "CLIENTS",
                 self._clients,
                 lambda row: row.connections,
-                width=8,
+                width=7,
                 grow=1,
                 most=11,
                 right=True,

@@ -177,7 +177,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         """Other columns; ``sort_id`` is one of them."""
         self._columns = tuple(columns)
         self._order_is_stale = True
-        self._sort_id, self._reverse = sort_id, False
+        self._sort_id, self._reverse = sort_id, self._reverse and sort_id == self._sort_id
         self._fit()
 
     def move_to(self, key: str) -> bool:

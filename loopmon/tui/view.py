@@ -28,6 +28,10 @@ class View:
     wanted: Filter = field(default_factory=Filter)
     time_wait: bool = True
     grouped: bool = False
+    knows_queues: bool = False
+    """Whether the source tells of queues: one that does so once does so always."""
+    knows_bytes: bool = False
+    """Whether it counts bytes and times."""
     _verdicts: dict[str, tuple[Listener | Connection, bool]] = field(default_factory=dict)
     _verdicts_until: float = 0.0
 
@@ -38,6 +42,10 @@ class View:
             return False
         renamed = self.snapshot is not None and _names(self.processes) != _names(frame.snapshot.processes)
         self.snapshot = frame.snapshot
+        self.knows_queues |= any(row.socket.recv_queue is not None for row in frame.snapshot.listeners)
+        self.knows_bytes = self.knows_bytes or any(
+            row.client.socket and row.client.socket.rtt_us is not None for row in frame.snapshot.connections
+        )
         self.marks.update(frame.changes, frame.snapshot.taken_at)
         return renamed
 
@@ -77,18 +85,6 @@ class View:
         if not self.time_wait:
             rows = [row for row in rows if row.status is not Status.TIME_WAIT or self.marks.has_changed(row.id)]
         return [row for row in rows if self._passes(row, self.snapshot)] if self.wanted else rows
-
-    @property
-    def knows_queues(self) -> bool:
-        """Whether the source tells of queues; a source that does, does so of every listener."""
-        return self.snapshot is not None and any(row.socket.recv_queue is not None for row in self.snapshot.listeners)
-
-    @property
-    def knows_bytes(self) -> bool:
-        """Whether the source counts bytes: then it does so of any connection that is not over."""
-        if self.snapshot is None:
-            return False
-        return any(row.client.socket and row.client.socket.rtt_us is not None for row in self.snapshot.connections)
 
     def rate_of(self, row_id: str) -> Rate | None:
         return self.snapshot.rates.get(row_id) if self.snapshot else None
