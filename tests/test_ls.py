@@ -380,14 +380,16 @@ main()
     ],
 )
 def test_sockets_that_cannot_be_read(form: list[str], error: str, named: str) -> None:
-    line = reason(run_python("-c", BROKEN.format(error=error, more=""), "ls", *form), ExitStatus.UNREADABLE)
+    line = reason(
+        run_python("-c", BROKEN.format(error=error, more=""), "ls", "--source", "psutil", *form), ExitStatus.UNREADABLE
+    )
     assert named in line
     assert line.isprintable()
 
 
 def test_sockets_that_may_not_be_read() -> None:
     broken = BROKEN.format(error="psutil.AccessDenied(1)", more="psutil.Process.net_connections = refuse")
-    assert "try sudo" in reason(run_python("-c", broken, "ls"), ExitStatus.NOT_PERMITTED)
+    assert "try sudo" in reason(run_python("-c", broken, "ls", "--source", "psutil"), ExitStatus.NOT_PERMITTED)
 
 
 ENDLESS = """
@@ -405,7 +407,7 @@ main()
 def test_ctrl_c_during_a_slow_look_ends_at_once() -> None:
     near, far = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", ENDLESS, "ls", str(far)],
+        [sys.executable, "-c", ENDLESS, "ls", "--source", "psutil", str(far)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

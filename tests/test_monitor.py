@@ -11,7 +11,7 @@ import pytest
 from making import NOW, Script, Step, listening, reading
 
 from loopmon.model import ChangeKind, Frame, Scope, Socket
-from loopmon.observe.monitor import AWAY_FACTOR, MAX_SHARE, Monitor
+from loopmon.observe.monitor import AWAY_FACTOR, CPU_LOOKS, MAX_SHARE, Monitor
 from loopmon.sources import Reading, SourceError
 
 PATIENCE_S = 20
@@ -196,9 +196,12 @@ def test_one_slow_poll_among_quick_ones_changes_nothing(watch: Watch, clock: Clo
     assert [frame.slowed is None for frame in frames] == [True, True, True, False]
 
 
-def test_its_own_share_of_a_core_is_measured_from_frame_to_frame(watch: Watch, clock: Clock) -> None:
-    watched = watch(clock.step(2, cpu_s=0.1), clock.step(4, cpu_s=0.1))
-    assert [watched.next().cpu_percent, watched.look().cpu_percent] == pytest.approx([5.0, 2.5])
+def test_its_own_share_of_a_core_is_measured_over_some_looks(watch: Watch, clock: Clock) -> None:
+    """The first frame tells it at once, later ones as the average over some looks."""
+    watched = watch(clock.step(2, cpu_s=0.1), *(clock.step(4, cpu_s=0.1) for _ in range(CPU_LOOKS)))
+    shares = [watched.next().cpu_percent, *(watched.look().cpu_percent for _ in range(CPU_LOOKS))]
+    assert shares[:-2] == pytest.approx([5.0] * (CPU_LOOKS - 1))
+    assert shares[-1] == pytest.approx(2.5)
 
 
 def test_while_nobody_looks_it_slows_down_and_looks_at_once_when_somebody_does(watch: Watch) -> None:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 from textual import events, on
@@ -88,6 +89,7 @@ class LoopmonApp(App[int]):
         self._view = View(wanted=wanted or Filter())
         self._monitor = make_monitor(self._hand_over)
         self._on_interrupt = on_interrupt
+        self._former_handlers: dict[signal.Signals, Any] = {}
         self._latest: Frame | None = None
         self._frame_at = time.monotonic()
         self._paused = False
@@ -122,6 +124,8 @@ class LoopmonApp(App[int]):
 
     def on_unmount(self) -> None:
         self._monitor.stop()
+        for number, handler in self._former_handlers.items():
+            signal.signal(number, handler)
 
     # Frames
 
@@ -377,6 +381,12 @@ class LoopmonApp(App[int]):
         self._monitor.set_away(True)
 
     def _end_on_signals(self) -> None:
+        """The handlers run even while the loop is blocked because the terminal takes nothing."""
         loop = asyncio.get_running_loop()
+
+        def leave(_number: int, _frame: FrameType | None) -> None:
+            self._on_interrupt()
+            loop.call_soon_threadsafe(self.action_interrupt)
+
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.action_interrupt)
+            self._former_handlers[number] = signal.signal(number, leave)
