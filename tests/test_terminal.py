@@ -33,6 +33,7 @@ def test_a_server_that_starts_appears_and_can_be_found_opened_and_left(zoo: Zoo,
 
         terminal.press("/")
         terminal.type(f"port:{port}")
+        assert "esc drops" in terminal.wait_for(f"port:{port}")
         terminal.wait_for(f" {server.pid} ")
         terminal.wait_for(f" {held.port} ")
         terminal.press("Enter")

@@ -251,10 +251,12 @@ class LoopmonApp(App[int]):
         self._show_rows()
         self.refresh_bindings()
 
-    @on(FilterLine.Closed)
+    @on(FilterLine.Done)
     def _leave_filter(self) -> None:
         listeners, clients = self._tables()
-        (clients if clients.rows and not listeners.rows else self._left or listeners).focus()
+        target = clients if clients.rows and not listeners.rows else self._left or listeners
+        self.default_screen.set_focus(target)
+        self.query_one(FilterLine).close()
         self.refresh_bindings()
 
     def action_back_out(self) -> None:

@@ -31,7 +31,7 @@ class FilterLine(Horizontal):
             super().__init__()
             self.wanted = wanted
 
-    class Closed(Message):
+    class Done(Message):
         """Typing is over; the last filter that parsed stands."""
 
     def __init__(self, text: str) -> None:
@@ -75,12 +75,12 @@ class FilterLine(Horizontal):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         if not self.has_class("-bad"):
-            self._close()
+            self.post_message(self.Done())
 
     def action_drop(self) -> None:
         self.clear()
-        self._close()
+        self.post_message(self.Done())
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Once the focus is elsewhere: hidden with the focus in it, it would swallow the next key."""
         self.remove_class("-open")
-        self.post_message(self.Closed())
