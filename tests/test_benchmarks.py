@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import psutil
@@ -20,7 +20,7 @@ from terminal import LOOPMON, Terminal
 
 from loopmon.model import Frame, Scope
 from loopmon.observe.observer import Observer
-from loopmon.sources import Source
+from loopmon.sources import Source, SourceChoice, open_source
 from loopmon.sources.psutil_source import PsutilSource
 
 pytestmark = pytest.mark.benchmark
@@ -70,24 +70,37 @@ def affordable(connections: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else min(connections, soft - 64)
 
 
-def test_a_poll_beside_ss_and_psutil() -> None:
+def test_a_poll_beside_ss_psutil_and_lsof() -> None:
     rows = []
-    for connections in (affordable(200), affordable(2_000)):
+    for connections in (affordable(200), affordable(2_000), affordable(10_000)):
         with real_crowd(connections):
-            source, observer = PsutilSource(), Observer("psutil")
-            look(source, observer)
-            costs = {
-                "PsutilSource.read": best(source.read),
-                "… and Observer.observe": best(partial(look, source, observer)),
-                "psutil.net_connections": best(partial(psutil.net_connections, "inet")),
-            }
-            if shutil.which("ss"):
-                costs["ss -Htanp"] = best(partial(run, *SS))
+            costs = {}
+            for source in sources():
+                observer = Observer(source.name)
+                for _ in range(4):
+                    look(source, observer)  # until every owner is known
+                costs[f"{source.name}: a poll"] = best(source.read)
+                costs[f"{source.name}: with its observation"] = best(partial(look, source, observer))
+                if source.has_listener_lane:
+                    costs[f"{source.name}: a look at the listeners"] = best(source.read_listeners)
+                source.close()
+            costs["psutil.net_connections"] = best(partial(psutil.net_connections, "inet"))
+            for tool in (SS, ("lsof", "-nP", "-iTCP")):
+                if shutil.which(tool[0]):
+                    costs[" ".join(tool)] = best(partial(run, *tool), times=3)
         unit = costs.get("ss -Htanp", costs["psutil.net_connections"])
+        title = f"{2 * connections:,} sockets"
         rows += [
-            (f"{connections:,} connections: {name}", ms(cost), f"{cost / unit:.2f}") for name, cost in costs.items()
+            (f"{title}: {name}", ms(cost), f"{cost / unit:.3f}", f"{cost / costs['psutil.net_connections']:.3f}")
+            for name, cost in costs.items()
         ]
-    table("One poll of so many connections (ratio to ss -Htanp in the same run)", ("", "best", "ratio"), rows)
+    table("One poll, nothing changing, in the same run", ("", "best", "to ss", "to psutil"), rows)
+
+
+def sources() -> Iterator[Source]:
+    yield PsutilSource()
+    if sys.platform == "linux":
+        yield open_source(SourceChoice.SOCK_DIAG)
 
 
 def test_an_observation() -> None:
@@ -160,13 +173,13 @@ def first_frame(*words: str) -> float:
 
 def test_staying_open() -> None:
     rows = []
-    with real_crowd(affordable(2_000)):
-        for words in ("--demo", ""):
-            with Terminal(LOOPMON, *words.split()) as terminal:
-                terminal.wait_for(b"own cpu")
-                rows.append((f"loopmon {words}", *watched(terminal)))
-    head = ("", "processor", "written", "RSS", "RSS later")
-    table("Open for 20 s at one look a second (2,000 real connections meanwhile)", head, rows)
+    for connections in (0, affordable(4_000)):
+        with real_crowd(connections):
+            for words in ("--demo", "--source psutil", ""):
+                with Terminal(LOOPMON, *words.split()) as terminal:
+                    terminal.wait_for(b"own cpu")
+                    rows.append((f"{2 * connections:,} sockets: loopmon {words}", *watched(terminal)))
+    table("Open for 20 s at one look a second", ("", "processor", "written", "RSS", "RSS later"), rows)
 
 
 def watched(terminal: Terminal, seconds: float = 20.0) -> tuple[str, str, str, str]:
