@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from making import NOW, PORTS
+from textual import events
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
@@ -33,6 +34,7 @@ from loopmon.tui.live_table import LiveTable
 from loopmon.tui.process import ProcessPane
 
 NARROW, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
+NAMES = {"/": "slash", "?": "question_mark"}
 
 
 class Puppet:
@@ -171,7 +173,11 @@ class Stage:
         return str(self.app.default_screen.query_one(selector, Static).visual)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """As ``Pilot.press`` does, which waits far longer."""
+        for key in keys:
+            self.app.post_message(events.Key(NAMES.get(key, key), key if len(key) == 1 else None))
+            await self.pilot.pause()
+        await self.pilot.pause()
 
     async def filter(self, text: str) -> None:
         """Open the filter line and paste, without leaving it."""

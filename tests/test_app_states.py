@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from making import listening, process
-from stage import NARROW, Puppet, line_of, on_stage, screen_text, shown
+from stage import NARROW, Puppet, StillMonitor, line_of, on_stage, screen_text, shown
 
 from loopmon.tui.ticker import Ticker
 
@@ -183,6 +183,16 @@ async def test_a_monitor_that_says_nothing_for_long_is_stale_too() -> None:
         assert "STALE no answer for 12s" in stage.header
         await stage.tick()
         assert "live" in stage.header
+
+
+async def test_before_the_first_look_has_ended_it_says_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StillMonitor, "start", lambda _monitor: None)
+    async with on_stage(size=NARROW) as stage:
+        assert "reading the sockets" in stage.header
+        assert "Nothing listens" not in shown(stage.listeners)
+        await stage.press("down", "tab", "enter", "escape", "p", "p", "g", "f")
+        await stage.tick()
+        assert "node 4312" in line_of(stage.listeners, "3000")
 
 
 async def test_an_empty_machine_says_what_to_do_and_shows_no_cursor() -> None:

@@ -20,18 +20,13 @@ BLOCKING = """
 import os, time
 import psutil
 
-read_sockets, looks = psutil.net_connections, []
-
 def block(*args, **kwargs):
-    looks.append(None)
-    if len(looks) > 1:
-        open(os.environ["LOOPMON_TEST_BLOCKED"], "w").close()
-        time.sleep(30)
-    return read_sockets(*args, **kwargs)
+    open(os.environ["LOOPMON_TEST_BLOCKED"], "w").close()
+    time.sleep(30)
 
 psutil.net_connections = block
 """
-"""From the second look on, the system does not answer."""
+"""The system does not answer."""
 
 IMPATIENT = """
 from textual.drivers import _writer_thread
@@ -83,7 +78,7 @@ def test_it_ends_at_once_and_puts_the_terminal_back_on(way: str, environment: di
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["q", "ctrl-c", "SIGTERM", "SIGHUP"])
 def test_it_ends_in_the_middle_of_a_look_that_does_not_return_on(
     way: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -92,7 +87,7 @@ def test_it_ends_in_the_middle_of_a_look_that_does_not_return_on(
     environment["LOOPMON_TEST_BLOCKED"] = str(blocked)
     leave, expected = WAYS[way]
     with Terminal(LOOPMON, "--source", "psutil", "--interval", "0.1", env=environment) as terminal:
-        terminal.wait_for(b"psutil")
+        terminal.wait_for(b"Listeners")
         wait_for(blocked.exists, "a look that does not return")
         leave(terminal)
         status, took_s = terminal.wait_for_end()
@@ -111,7 +106,7 @@ def test_it_ends_when_its_terminal_is_closed(environment: dict[str, str], tmp_pa
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_while_its_terminal_takes_nothing_on(
     way: signal.Signals, environment: dict[str, str], tmp_path: Path
 ) -> None:

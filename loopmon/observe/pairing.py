@@ -108,6 +108,8 @@ class Pairing:
         self._groups: dict[_PairKey, list[Socket]] = {}
         self._pair_ids: dict[_PairKey, list[str]] = {}
         self._remembered: dict[str, _Remembered] = {}
+        self._halves: set[_PairKey] = set()
+        """The brief connections of the last look of which one end only had been told of."""
         self._connections: list[Connection] | None = None
         self._listeners: list[tuple[str, tuple[Owner, ...]]] = []
         self._former_listeners: dict[tuple[Protocol, Endpoint], None] = {}
@@ -138,11 +140,18 @@ class Pairing:
             groups.setdefault(_key(found), []).append(found)
         index = ListenerIndex(listeners)
         brief = Brief([], [], [])
+        halves_before, self._halves = self._halves, set()
         for key, members in groups.items():
-            over = any(found.status in _OVER for found in self._groups.get(key, ()))
+            there = self._groups.get(key, ())
             for pair in _pairs(key, members):
+                gone_ends = {found.laddr for found in pair if found}
+                over = any(found.status in _OVER or found.laddr not in gone_ends for found in there)
                 ids = [found.id for found in pair if found]
                 is_seen = any(each in self._seen for each in ids)
+                if len(ids) == 1 and not is_seen:
+                    if key in halves_before:
+                        continue  # the other half of what was told at the last look
+                    self._halves.add(key)
                 pair_id = _pair_id(key, 1) if is_seen else f"{_pair_id(key, 1)}!{ids[0]}"
                 connection = replace(self._joined(pair_id, key, pair, index, None, now).connection, seen_opening=True)
                 (brief.seen if is_seen else brief.remain if over else brief.gone).append(connection)

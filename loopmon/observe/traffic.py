@@ -93,7 +93,10 @@ def _differences(
         yield connection, _total(connection), False  # counted as new by its end that remains
     for connection in brief.seen:
         old = before.get(connection.id)
-        yield connection, max(0, _total(connection) - _total(old)) if old else 0, False
+        if old:
+            yield connection, max(0, _total(connection) - _total(old)), False
+        elif connection.id not in after:
+            yield connection, _total(connection), True  # seen only in a look too soon after the one before
 
 
 def _total(connection: Connection) -> int:

@@ -222,7 +222,7 @@ class SockDiagSource:
         Written for speed: this runs for every socket at every look, and most say what they said before, in
         the order in which they said it before.
         """
-        offset, size, interrupted = 0, len(buffer), 0
+        offset, size, all_flags = 0, len(buffer), 0
         unpack, header_size, row_kind = wire.START.unpack_from, wire.HEADER.size, wire.SOCK_DIAG_BY_FAMILY
         startswith, append, order = buffer.startswith, fresh.append, before.order
         place = fresh[-1].place + 1 if fresh else 0
@@ -231,16 +231,18 @@ class SockDiagSource:
             length, kind, flags = unpack(buffer, offset)
             if length < header_size or offset + length > size:
                 raise wire.DiagError(f"a message of {length} bytes does not fit into {size - offset}")
-            interrupted |= flags & wire.NLM_F_DUMP_INTR
+            all_flags |= flags
             if kind == row_kind:
                 start = offset + header_size
                 known = order[place] if place < count else _NOBODY
-                if not (startswith(known.head, start) and startswith(known.counters, start + known.counters_at)):
+                if startswith(known.head, start) and startswith(known.counters, start + known.counters_at):
+                    place += 1
+                else:
                     known = self._look_up(buffer[start : offset + length], protocol, taken_at, before)
-                place = known.place + 1
+                    place = known.place + 1
                 append(known)
             offset += (length + 3) & ~3
-        return bool(interrupted)
+        return bool(all_flags & wire.NLM_F_DUMP_INTR)
 
     def _look_up(self, payload: bytes, protocol: int, taken_at: float, before: _Table) -> _Known:
         """The same by its cookie, for one that is new, has changed or stands elsewhere. The timer's countdown,
