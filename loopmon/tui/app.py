@@ -119,6 +119,7 @@ class LoopmonApp(App[int]):
         self._end_on_signals()
         self.default_screen.set_class(self._glyphs.ascii_only, "-ascii")
         self.query_one(Listeners).focus()
+        self._show_header()
         self.set_interval(SILENCE_S, self._show_header)
         self._monitor.start()
 
