@@ -16,8 +16,10 @@ def follow(before: Sequence[str], after: Sequence[str], cursor: int) -> int:
     key = before[cursor]
     if cursor < len(after) and after[cursor] == key:
         return cursor
+    if key in after:
+        return after.index(key)
     places = {key: index for index, key in enumerate(after)}
-    for key in (*before[cursor:], *reversed(before[:cursor])):
+    for key in (*before[cursor + 1 :], *reversed(before[:cursor])):
         if key in places:
             return places[key]
     return min(cursor, len(after) - 1)

@@ -6,6 +6,7 @@ and only those that came out different are sent to the terminal.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -32,6 +33,7 @@ Row = TypeVar("Row")
 MARK_WIDTH = 2
 """Cells in front of the first column: the row's mark and the cursor's."""
 CURSOR = ">"
+_PLACE = operator.itemgetter(0)
 
 
 class LiveTable(ScrollView, Generic[Row], can_focus=True):
@@ -87,8 +89,8 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self._is_gone = is_gone
         self._glyphs = glyphs
         self._given: list[Row] = []
-        self._order: list[tuple[bool, Any, str, Row]] = []
-        """Sorted: whether the value is None, the value, the key, the row."""
+        self._order: list[tuple[tuple[bool, Any, str], Row]] = []
+        """Sorted: whether the value is None, the value and the key; the row."""
         self._order_is_stale = False
         self._keys: list[str] = []
         self._cursor = 0
@@ -104,19 +106,15 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
     @property
     def rows(self) -> Sequence[Row]:
         """In the order of the screen."""
-        return [entry[3] for entry in self._order]
+        return [row for _, row in self._order]
 
     @property
     def cursor_row(self) -> Row | None:
-        return self._order[self._cursor][3] if self._order else None
+        return self._order[self._cursor][1] if self._order else None
 
     @property
     def cursor_key(self) -> str | None:
         return self._keys[self._cursor] if self._keys else None
-
-    @property
-    def sort_title(self) -> str:
-        return self._sort_column().title
 
     @property
     def column_ids(self) -> list[str]:
@@ -142,12 +140,13 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self._order_is_stale = False
         column = self._sort_column()
         current = {id(row): row for row in self._given}
-        order = [] if anew else [entry for entry in self._order if current.pop(id(entry[3]), None) is not None]
+        order = [] if anew else [entry for entry in self._order if current.pop(id(entry[1]), None) is not None]
         for row in current.values():
             value = column.sort(row)
-            order.append((_none_last(value, self._reverse), 0 if value is None else value, self._key(row), row))
-        order.sort(key=_without_row, reverse=self._reverse)
-        keys = [entry[2] for entry in order]
+            place = (_none_last(value, self._reverse), 0 if value is None else value, self._key(row))
+            order.append((place, row))
+        order.sort(key=_PLACE, reverse=self._reverse)
+        keys = [place[2] for place, _ in order]
         old_row, was_in_view = self.cursor_row, self._is_in_view(self._cursor)
         top = round(self.scroll_y)
         anchor = self._cursor if was_in_view else min(top, max(0, len(self._keys) - 1))
@@ -344,7 +343,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
             yield Segment(self._crop(title, fitted.width, right=column.right) + " " * GAP, style)
 
     def _row_segments(self, index: int) -> tuple[list[Segment], Style]:
-        row = self._order[index][3]
+        row = self._order[index][1]
         is_cursor, is_gone = index == self._cursor, self._is_gone(row)
         plain = self._style(Tone.PLAIN, is_cursor, is_gone)
         mark = self._mark(row)[:1].ljust(1) + (CURSOR if is_cursor else " ")
@@ -385,7 +384,3 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
 def _none_last(value: Any, reverse: bool) -> bool:
     """What sorts None after everything in either direction."""
     return (value is None) != reverse
-
-
-def _without_row(entry: tuple[bool, Any, str, Any]) -> tuple[bool, Any, str]:
-    return entry[:3]
