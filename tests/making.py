@@ -198,7 +198,7 @@ class Script:
         finally:
             self._inside -= 1
 
-    def read_listeners(self) -> Reading | None:
+    def read_listeners(self, focus: ProcessId | None = None) -> Reading | None:
         return None
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ class Puppet:
             self._shown = dict(self.processes)
         return Reading(NOW + self._second, tuple(self.sockets), self.limits, self._shown, PORTS)
 
-    def read_listeners(self) -> None:
+    def read_listeners(self, focus: ProcessId | None = None) -> None:
         raise NotImplementedError("there is no lane for listeners")
 
     def close(self) -> None:

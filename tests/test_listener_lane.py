@@ -45,7 +45,7 @@ class Lane:
             raise SourceError("the kernel said no")
         return reading(*self.sockets)
 
-    def read_listeners(self) -> Reading | None:
+    def read_listeners(self, focus: ProcessId | None = None) -> Reading | None:
         self.glances += 1
         try:
             return self.steps.get_nowait()()

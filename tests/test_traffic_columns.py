@@ -54,7 +54,7 @@ class Meter:
         gone, self.destroyed = self.destroyed, ()
         return Reading(NOW + self._second, (*self.sockets, *links), (), {}, PORTS, destroyed=gone)
 
-    def read_listeners(self) -> Reading | None:
+    def read_listeners(self, focus: ProcessId | None = None) -> Reading | None:
         return None
 
     def close(self) -> None:

@@ -110,10 +110,10 @@ class Monitor:
                 self._glance()
 
     def _glance(self) -> None:
-        """A look at the listeners alone, and a frame if one of them has come or gone."""
+        """A cheap look at the listeners and the drilled-down process, and a frame if it brings news."""
         if self._last is None or self._last.stale:
             return
-        frame = self._look(self._source.read_listeners)
+        frame = self._look(lambda: self._source.read_listeners(self._focus))
         if frame is not None and not self._stopping.is_set():
             last = self._last
             self._hand_over(

@@ -48,7 +48,7 @@ class DemoSource:
             ports=cast.PORTS,
         )
 
-    def read_listeners(self) -> Reading | None:
+    def read_listeners(self, focus: ProcessId | None = None) -> Reading | None:
         return None
 
     def close(self) -> None:

@@ -7,11 +7,13 @@ fit its layout raises DiagError; attributes that are not known are passed over.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from loopmon.address import unmap
 from loopmon.model import Endpoint, Status
@@ -67,6 +69,10 @@ REQUEST = struct.Struct("=BBBxI48s")
 ROW = struct.Struct("=BBBB2s2s16s16sIQIIIII")
 """struct inet_diag_msg: family, state, timer, retransmits, source and destination port, source and destination
 address, interface, cookie, expires in ms, receive queue, send queue, uid, inode."""
+SOCKID = slice(4, 52)
+"""Where it has its struct inet_diag_sockid: ports, addresses, interface and cookie."""
+GONE = frozenset({errno.ENOENT, errno.ESTALE})
+"""How the kernel says that there is no such socket, or that another one has its addresses now."""
 PORT = struct.Struct("!H")
 BYTECODE_OP = struct.Struct("=BBH")
 HOST_CONDITION = struct.Struct("=BBxxi")
@@ -141,6 +147,12 @@ def request(family: int, protocol: int, states: int, extensions: int, bytecode: 
         body += ATTRIBUTE.pack(ATTRIBUTE.size + len(bytecode), INET_DIAG_REQ_BYTECODE) + bytecode
     length = HEADER.size + len(body)
     return HEADER.pack(length, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body
+
+
+def exact_request(head: bytes, protocol: int, extensions: int, *, sequence: int) -> bytes:
+    """The one socket that a struct inet_diag_msg describes; its struct inet_diag_sockid is asked for as it came."""
+    body = REQUEST.pack(head[0], protocol, extensions, ALL_STATES, head[SOCKID])
+    return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, sequence, 0) + body
 
 
 def extension(attribute: int) -> int:
@@ -262,8 +274,13 @@ def _source_condition(family: int, prefix_length: int, address: bytes, *, otherw
 
 
 def _endpoint(family: int, address: bytes, port: bytes) -> Endpoint:
-    size = 4 if family == socket.AF_INET else 16
-    return Endpoint(unmap(socket.inet_ntop(family, address[:size])), PORT.unpack(port)[0])
+    return Endpoint(_ip(family, address), PORT.unpack(port)[0])
+
+
+@lru_cache(maxsize=1024)
+def _ip(family: int, address: bytes) -> str:
+    """Kept, as the same few addresses stand in thousands of rows."""
+    return unmap(socket.inet_ntop(family, address[: 4 if family == socket.AF_INET else 16]))
 
 
 def _tcp_info(payload: bytes, span: tuple[int, int] | None) -> TcpInfo | None:

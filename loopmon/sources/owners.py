@@ -20,17 +20,22 @@ from loopmon.model import Owner, ProcessId
 TURNS = 16
 """Each process is listed at least once in so many looks, and a part of its descriptors read again: one that
 was closed and replaced by another between two looks, while its socket lives on elsewhere, leaves no trace."""
+KERNEL_TURNS = 64
+"""The same for the kernel's own threads: only to find that their pid is another's now."""
 TRIES = 2
 """How many looks search everywhere for a socket that nobody is known to hold."""
 NOT_A_SOCKET = 0
+PF_KTHREAD = 0x00200000
+"""linux/sched.h: a thread of the kernel's own, which never has descriptors."""
 
 
 @dataclass(slots=True)
 class _Process:
     identity: ProcessId
     start_ticks: bytes
+    is_kernel: bool = False
     count: int = -1
-    """Open descriptors as the kernel counts them; 0 before Linux 6.2, which then lists at every look."""
+    """Open descriptors as the kernel counts them."""
     inodes: dict[int, int] = field(default_factory=dict)
     """By descriptor."""
     readable: bool = True
@@ -41,8 +46,10 @@ class Owners:
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
+        self._kernel_counts = os.stat(f"{proc}/self/fd").st_size > 0
+        """Linux 6.2 and later; an older one says 0 of all, and their descriptors are listed at every look."""
         self._processes: dict[int, _Process] = {}
-        self._holders: defaultdict[int, dict[tuple[int, int], Owner]] = defaultdict(dict)
+        self._holders: defaultdict[int, list[Owner]] = defaultdict(list)
         self._in_threads: dict[int, tuple[Owner, ...]] = {}
         self._tries: dict[int, int] = {}
         self._inodes: Set[int] = frozenset()
@@ -78,8 +85,14 @@ class Owners:
         """Every holder that can be seen, by pid and descriptor."""
         held = self._holders.get(inode)
         if held:
-            return tuple(held[place] for place in sorted(held))
+            return tuple(sorted(held))
         return self._in_threads.get(inode, ())
+
+    def held_by(self, identity: ProcessId) -> frozenset[int]:
+        """The inodes of the sockets that a process is known to hold."""
+        known = self._processes.get(identity.pid)
+        held = known.inodes.values() if known and known.identity == identity else ()
+        return frozenset(held) - {NOT_A_SOCKET}
 
     def was_sought(self, inode: int) -> bool:
         """Whether the search for a socket without holders is over."""
@@ -94,19 +107,19 @@ class Owners:
         """Forget the sockets that have gone. Returns their holders: they may have put new ones in their place."""
         holders: set[int] = set()
         for inode in self._holders.keys() - inodes:
-            for pid, fd in self._holders.pop(inode):
-                holders.add(pid)
-                self._processes[pid].inodes.pop(fd, None)
+            for owner in self._holders.pop(inode):
+                holders.add(owner.process.pid)
+                self._processes[owner.process.pid].inodes.pop(owner.fd, None)
         self._tries = {inode: tries for inode, tries in self._tries.items() if inode in inodes}
         return holders
 
     def _verify(self, watched: Iterable[int]) -> set[int]:
         """Release what is no longer held as known. Returns who held it: something else may be in its place."""
         wrong = [
-            (pid, fd)
+            (owner.process.pid, owner.fd)
             for inode in watched
-            for pid, fd in self._holders.get(inode, ())
-            if self._read_link(f"{self._proc}/{pid}/fd/{fd}") != inode
+            for owner in self._holders.get(inode, ())
+            if self._read_link(f"{self._proc}/{owner.process.pid}/fd/{owner.fd}") != inode
         ]
         for pid, fd in wrong:
             self._release(pid, fd, self._processes[pid])
@@ -114,13 +127,15 @@ class Owners:
 
     def _is_due(self, pid: int) -> bool:
         known = self._processes.get(pid)
+        if known is not None and known.is_kernel and (pid + self._turn) % KERNEL_TURNS:
+            return False
         if known is None or (pid + self._turn) % TURNS == 0:
             return True
         try:
             count = os.stat(f"{self._proc}/{pid}/fd").st_size
         except OSError:
             return True  # it has just ended: listing finds out
-        return known.readable and (count == 0 or count != known.count)
+        return known.readable and (count != known.count or not self._kernel_counts)
 
     def _list(self, pid: int, inodes: Set[int], *, afresh: bool = False) -> None:
         """Read the descriptors that are new, whose socket has gone or whose turn it is; ``afresh``: all."""
@@ -154,13 +169,15 @@ class Owners:
         self._release(pid, fd, known)
         known.inodes[fd] = inode
         if inode != NOT_A_SOCKET:
-            self._holders[inode][pid, fd] = Owner(known.identity, fd)
+            self._holders[inode].append(Owner(known.identity, fd))
             self.changed.add(inode)
 
     def _release(self, pid: int, fd: int, known: _Process) -> None:
         inode = known.inodes.pop(fd, NOT_A_SOCKET)
-        held = self._holders.get(inode)
-        if held and held.pop((pid, fd), None):
+        held = self._holders.get(inode, [])
+        owner = Owner(known.identity, fd)
+        if owner in held:
+            held.remove(owner)
             self.changed.add(inode)
             if not held:
                 del self._holders[inode]
@@ -178,7 +195,7 @@ class Owners:
 
     def _identify(self, pid: int) -> _Process | None:
         """The process as known, or a new one: its pid may be another's by now."""
-        start_ticks = self._start_ticks(pid)
+        flags, start_ticks = self._stat(pid)
         known = self._processes.get(pid)
         if known and known.start_ticks == start_ticks:
             return known
@@ -189,7 +206,7 @@ class Owners:
             identity = ProcessId(pid, psutil.Process(pid).create_time())
         except psutil.Error:
             return None  # ended meanwhile
-        self._processes[pid] = _Process(identity, start_ticks)
+        self._processes[pid] = _Process(identity, start_ticks, is_kernel=bool(flags & PF_KTHREAD))
         return self._processes[pid]
 
     def _search(self, pids: Iterable[int], inodes: Set[int], sought: Set[int]) -> None:
@@ -236,12 +253,13 @@ class Owners:
             return NOT_A_SOCKET
         return int(target[8:-1]) if target.startswith("socket:[") else NOT_A_SOCKET
 
-    def _start_ticks(self, pid: int) -> bytes | None:
-        """Field 22 of /proc/pid/stat; the name before it may hold spaces and brackets."""
+    def _stat(self, pid: int) -> tuple[int, bytes | None]:
+        """Fields 9 and 22 of /proc/pid/stat, flags and start; the name before them may hold spaces and brackets."""
         try:
-            return Path(f"{self._proc}/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+            fields = Path(f"{self._proc}/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return int(fields[6]), fields[19]
         except (OSError, IndexError):
-            return None  # ended
+            return 0, None  # ended
 
     def _uid(self, pid: int) -> int | None:
         """The real user; the owner of /proc/pid is root for a process that is not dumpable."""

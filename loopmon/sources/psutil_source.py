@@ -64,7 +64,7 @@ class PsutilSource:
         sockets = self._explain(self._convert([row for row in rows if row.laddr]))
         return Reading(taken_at, sockets, (*self._because, *limits, *_owner_limits(sockets)))
 
-    def read_listeners(self) -> Reading | None:
+    def read_listeners(self, focus: ProcessId | None = None) -> Reading | None:
         return None
 
     def close(self) -> None:

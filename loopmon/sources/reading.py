@@ -26,7 +26,7 @@ class Reading:
     notices_lost: int = 0
     """How often the kernel had to drop notices of destroyed sockets since the look before."""
     partial: bool = False
-    """Only the listeners were looked at; all else is as it was."""
+    """Only the listeners, or one process's connections, were looked at; all else is as it was."""
 
 
 class SourceError(Exception):
@@ -55,8 +55,9 @@ class Source(TypingProtocol):
         """
         ...
 
-    def read_listeners(self) -> Reading | None:
-        """A reading if a listener has come or gone since the last one, else None."""
+    def read_listeners(self, focus: ProcessId | None = None) -> Reading | None:
+        """A cheap look: a reading, with all else as it was, if a listener has come or gone since the last one or
+        a connection of ``focus`` says something else now; else None."""
         ...
 
     def close(self) -> None: ...

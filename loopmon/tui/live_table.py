@@ -99,6 +99,8 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         self._fitted: list[Fitted] = []
         self._lines: dict[int, Strip] = {}
         self._styles: dict[tuple[Tone, bool, bool], Style] = {}
+        self._blanks: dict[tuple[str, int], Strip] = {}
+        """By text and width."""
         self.empty_text = ""
 
     # What is shown
@@ -196,8 +198,8 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
         """Draw the lines in view anew and refresh those that differ from what is on the terminal."""
         changed = []
         for y in range(self._room.height):
-            line = self._draw(y)
-            if line != self._lines.get(y):
+            line, shown = self._draw(y), self._lines.get(y)
+            if line is not shown and line != shown:
                 self._lines[y] = line
                 changed.append(Region(0, y, self._room.width, 1))
         if changed:
@@ -221,6 +223,7 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
 
     def notify_style_update(self) -> None:
         self._styles.clear()
+        self._blanks.clear()
         self._lines.clear()
         super().notify_style_update()
 
@@ -324,13 +327,17 @@ class LiveTable(ScrollView, Generic[Row], can_focus=True):
                 segments, style = self._row_segments(index)
             else:
                 return self._blank(y)
-        return Strip(segments).adjust_cell_length(width, style)
+        return Strip(segments).simplify().adjust_cell_length(width, style)
 
     def _blank(self, y: int) -> Strip:
         lines = self.empty_text.splitlines() if not self._order else []
         text = lines[y - 2] if 0 <= y - 2 < len(lines) else ""
-        style = self.get_component_rich_style("live-table--empty")
-        return Strip([Segment(f"  {text}", style)]).adjust_cell_length(self._room.width, style)
+        known = self._blanks.get((text, self._room.width))
+        if known is None:
+            style = self.get_component_rich_style("live-table--empty")
+            known = Strip([Segment(f"  {text}", style)]).adjust_cell_length(self._room.width, style)
+            self._blanks[text, self._room.width] = known
+        return known
 
     def _header_segments(self) -> Iterable[Segment]:
         style = self.get_component_rich_style("live-table--header")
