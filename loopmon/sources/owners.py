@@ -137,8 +137,9 @@ class Owners:
             return True  # it has just ended: listing finds out
         return known.readable and (count != known.count or not self._kernel_counts)
 
-    def _list(self, pid: int, inodes: Set[int], *, afresh: bool = False) -> None:
-        """Read the descriptors that are new, whose socket has gone or whose turn it is; ``afresh``: all."""
+    def _list(self, pid: int, inodes: Set[int], *, files: bool = False, afresh: bool = False) -> None:
+        """Read the descriptors that are new, whose socket has gone or whose turn it is; ``files``: also those that
+        were no socket; ``afresh``: all."""
         known = self._identify(pid)
         if known is None:
             return
@@ -159,7 +160,7 @@ class Owners:
         part = self._turn // TURNS
         for fd in fds:
             inode = known.inodes.get(fd)
-            settled = inode is not None and (inode == NOT_A_SOCKET or inode in inodes)
+            settled = inode is not None and ((inode == NOT_A_SOCKET and not files) or inode in inodes)
             if afresh or not settled or (fd + part) % TURNS == 0:
                 self._take(pid, fd, known, self._read_link(f"{path}/{fd}"))
 
@@ -170,6 +171,7 @@ class Owners:
         known.inodes[fd] = inode
         if inode != NOT_A_SOCKET:
             self._holders[inode].append(Owner(known.identity, fd))
+            self._tries.pop(inode, None)
             self.changed.add(inode)
 
     def _release(self, pid: int, fd: int, known: _Process) -> None:
@@ -216,6 +218,9 @@ class Owners:
             afresh = any(self._tries.get(inode, 0) == 1 for inode in missing)
             for pid in pids:
                 self._list(pid, inodes, afresh=afresh)
+            missing = {inode for inode in missing if inode not in self._holders}
+            for pid in pids if missing else ():
+                self._list(pid, inodes, files=True)  # a socket may have taken a closed file's place
             missing = {inode for inode in missing if inode not in self._holders}
             found = self._search_threads(pids, missing) if missing else {}
             self.changed |= found.keys() | self._in_threads.keys()

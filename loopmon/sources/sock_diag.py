@@ -28,7 +28,9 @@ DUMP_TRIES = 3
 """A dump that the kernel marks as interrupted is repeated; the table can go on changing for ever."""
 KEPT_CHANGING = "the kernel's table kept changing while it was read: a socket may be missing"
 BOUND_EVERY = 10
-"""Looks; what is bound but does not listen is dear to ask for and seldom there."""
+"""Looks, while none is known; what is bound but does not listen is dear to ask for and seldom there."""
+WALK_EVERY = 10
+"""Looks, for tables that the kernel counts as empty."""
 MAX_FOCUSED = 32
 """So many sockets a process may have for its connections to be asked for one by one between two looks."""
 
@@ -91,7 +93,8 @@ class SockDiagSource:
             raise SockDiagUnavailableError(f"sock_diag: {_why(error)}") from error
 
     def read(self, focus: ProcessId | None = None) -> Reading:
-        bound = BOUND_DUMPS if self._looks % BOUND_EVERY == 0 else ()
+        some = any(self._tables.get(dump, NOTHING).order for dump in BOUND_DUMPS)
+        bound = BOUND_DUMPS if some or self._looks % BOUND_EVERY == 0 else ()
         self._looks += 1
         return self._reading((*LISTENER_DUMPS, *CONNECTION_DUMPS, *UDP_DUMPS, *bound), focus)
 
@@ -190,7 +193,11 @@ class SockDiagSource:
         return interrupted
 
     def _is_empty(self, dump: Dump, counts: Counts) -> bool:
-        """Whether the kernel counts nothing but the listeners, which have just been asked for."""
+        """Whether the kernel counts nothing but the listeners, which have just been asked for. It does not count
+        requests (SYN_RECV) whose client has gone: for those every table is walked now and then all the same, and
+        one that held something until it holds nothing."""
+        if self._looks % WALK_EVERY == 1 or self._tables.get(dump, NOTHING).order:
+            return False
         is_ipv4 = dump.family == socket.AF_INET
         if dump in UDP_DUMPS:
             return (counts.udp if is_ipv4 else counts.udp6) == 0
