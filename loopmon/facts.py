@@ -13,6 +13,7 @@ from loopmon.model import (
     Connection,
     Endpoint,
     Family,
+    Finding,
     Listener,
     PortClass,
     Process,
@@ -23,7 +24,8 @@ from loopmon.model import (
     Status,
 )
 
-Row = Listener | Connection | Process
+Row = Listener | Connection | Process | Finding
+"""A finding only where it belongs to no other row: about the system as a whole."""
 
 FLAGS = {
     "exposed": "a listener that can be reached from outside this machine",
@@ -58,13 +60,15 @@ class Facts:
 
     def answers(self, wanted: Address) -> bool:
         """Whether one of the row's endpoints is the one that is asked for, or a wildcard that answers for it."""
-        if isinstance(self.row, Connection):
+        if isinstance(self.row, Connection | Finding):
             return any(matches(where, wanted) for where in self.endpoints)
         return any(matches(found.laddr, wanted) and _takes(found, wanted.ip) for found in self.sockets)
 
     @cached_property
     def flags(self) -> frozenset[str]:
         """Those of ``FLAGS`` that hold, and the ids of the row's findings."""
+        if isinstance(self.row, Finding):
+            return frozenset({self.row.id})
         flags = set(_own_flags(self.row))
         if any(found.family is Family.IPV6 for found in self.sockets):
             flags.add("ipv6")
@@ -76,7 +80,9 @@ class Facts:
     @cached_property
     def subjects(self) -> frozenset[str]:
         """What a finding about this row, or about a process in it, names as its subject."""
-        own = {f"{type(self.row).__name__.lower()}:{self.row.id}"} if not _is_process(self.row) else set()
+        if isinstance(self.row, Finding):
+            return frozenset({self.row.subject})
+        own = {f"{type(self.row).__name__.lower()}:{self.row.id}"} if not isinstance(self.row, Process) else set()
         return frozenset(own | {f"process:{identity.pid}" for identity in self.identities})
 
     @cached_property
@@ -91,6 +97,8 @@ class Facts:
             said += [words.endpoint(self.row.laddr, self.row.socket.v6only), self.row.service or ""]
             said += [words.port(self.row), "exposed" if self.row.exposed else ""]
             said.append(words.owners_label(self.row.socket, self.snapshot.processes))
+        elif isinstance(self.row, Finding):
+            said += [self.row.id, self.row.title, *self.row.evidence]
         elif isinstance(self.row, Connection):
             said += [words.end_label(end, self.snapshot.processes) for end in (self.row.client, self.row.server)]
         for identity in self.identities:
@@ -112,6 +120,8 @@ def facts_of(row: Row, snapshot: Snapshot) -> Facts:
         owners = _distinct(owner.process for end in ends for owner in end.owners)
         addresses = (row.client.addr, row.server.addr)
         return Facts(row, snapshot, addresses, sockets, owners, connection_age(row, now).seconds)
+    if isinstance(row, Finding):
+        return Facts(row, snapshot, (row.where,) if row.where else (), (), (), None)
     return Facts(row, snapshot, *_of_process(row, snapshot), (row.id,), process_age(row.id, now))
 
 
@@ -145,10 +155,6 @@ def _own_flags(row: Row) -> Iterable[str]:
             yield "ephemeral"
         if row.client.socket is None or row.server.socket is None:
             yield "half"
-
-
-def _is_process(row: Row) -> bool:
-    return isinstance(row, Process)
 
 
 def _distinct(identities: Iterable[ProcessId]) -> tuple[ProcessId, ...]:

@@ -16,16 +16,8 @@ from typing import NamedTuple
 
 from loopmon.address import parse_address, parse_port
 from loopmon.clean import clean
-from loopmon.facts import FLAGS, Facts, facts_of
-from loopmon.model import (
-    Connection,
-    FindingId,
-    Listener,
-    Process,
-    Protocol,
-    Snapshot,
-    Status,
-)
+from loopmon.facts import FLAGS, Facts, Row, facts_of
+from loopmon.model import FindingId, Protocol, Snapshot, Status
 
 Predicate = Callable[[Facts], bool]
 
@@ -72,7 +64,7 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.predicates)
 
-    def matches(self, row: Listener | Connection | Process, snapshot: Snapshot) -> bool:
+    def matches(self, row: Row, snapshot: Snapshot) -> bool:
         if not self.predicates:
             return True
         facts = facts_of(row, snapshot)

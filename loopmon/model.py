@@ -116,6 +116,8 @@ class Socket:
     """When data last went either way, in seconds since the epoch."""
     heard_at: float | None = None
     """When the peer last acknowledged anything: for a connection that waits to be accepted, since when."""
+    expires_at: float | None = None
+    """In TIME_WAIT: when the kernel forgets it, in seconds since the epoch."""
 
 
 class Ancestor(NamedTuple):
@@ -123,6 +125,23 @@ class Ancestor(NamedTuple):
 
     process: ProcessId
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What ties a process to where it was started. What could not be read is None."""
+
+    session: int | None = None
+    """The pid of the session's leader, as a rule a shell; the process's own pid in a session of its own."""
+    session_gone: bool | None = None
+    """That leader has ended."""
+    parent_gone: bool | None = None
+    """Whoever started it has ended, and another process, often pid 1, has taken its place."""
+    streams: tuple[str, ...] | None = None
+    """What descriptors 0 to 2 point at, as the kernel writes it."""
+    cgroup: str | None = None
+    container: str | None = None
+    """The container that it is in and loopmon is not, as its control group names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,7 @@ class Process:
     project: str | None = None
     project_path: str | None = None
     branch: str | None = None
+    ties: Ties = Ties()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +309,8 @@ class Finding:
     title: str
     evidence: tuple[str, ...]
     remedy: str
+    where: Endpoint | None = None
+    """The address that one about the system concerns, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +367,10 @@ class Snapshot:
     limits: tuple[str, ...]
     """What could not be seen, in words."""
     findings: tuple[Finding, ...] = ()
+    out_of_scope: tuple[Listener, ...] = ()
+    """Listeners that the scope leaves out; a client that says ``localhost`` may reach one of them."""
+    bound: tuple[Socket, ...] = ()
+    """TCP sockets that have a port on loopback or on every address, and neither listen nor are connected."""
     rates: Mapping[str, Rate] = field(default_factory=dict)
     """By the id of the listener or connection; one that is missing was idle, or the source counts no bytes."""
 

@@ -42,10 +42,17 @@ async def _filter(stage: Stage) -> None:
     await stage.filter("proc:node -port:5432")
 
 
+async def _why(stage: Stage) -> None:
+    await stage.tick(6)
+    await stage.press("!", "w")
+    await stage.app.workers.wait_for_complete()
+
+
 PICTURES = {
     "wide": Picture(WIDE, None, _a_moment),
     "narrow-80x24": Picture(NARROW, None, _a_moment),
     "drill-down": Picture((100, 26), None, _drill_down),
+    "why": Picture((104, 32), None, _why),
     "filter": Picture((120, 30), None, _filter),
     "light": Picture((120, 30), "textual-light", _a_moment),
 }

@@ -21,6 +21,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from loopmon.filter import parse_filter
+from loopmon.findings import Judge
 from loopmon.model import Change, Frame, Process, ProcessId, Scope, Socket
 from loopmon.observe.observer import Observer
 from loopmon.sources import Reading, Source, SourceError
@@ -34,7 +35,7 @@ from loopmon.tui.live_table import LiveTable
 from loopmon.tui.process import ProcessPane
 
 NARROW, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
-NAMES = {"/": "slash", "?": "question_mark"}
+NAMES = {"/": "slash", "?": "question_mark", "!": "exclamation_mark"}
 
 
 class Puppet:
@@ -73,6 +74,7 @@ class StillMonitor:
         self._source = source
         self._on_frame = on_frame
         self._observer = Observer(source.name)
+        self._judge = Judge()
         self._last: Frame | None = None
         self.scope = scope or Scope()
         self.focus: ProcessId | None = None
@@ -114,7 +116,8 @@ class StillMonitor:
         changes: tuple[Change, ...] = ()
         stale = None
         try:
-            snapshot, changes = self._observer.observe(self._source.read(self.focus), self.scope, self.focus)
+            seen, changes = self._observer.observe(self._source.read(self.focus), self.scope, self.focus)
+            snapshot = self._judge.judge(seen)
         except SourceError as error:
             stale = str(error)
         self._last = Frame(

@@ -126,10 +126,10 @@ async def test_s_sorts_by_the_columns_in_turn_and_shift_s_turns_the_order_round(
         await stage.press("S")
         assert [row.laddr.port for row in stage.listeners.rows] == ports[::-1]
         titles = []
-        for _ in range(8):
+        for _ in range(9):
             await stage.press("s")
             titles.append(lines(stage.listeners)[0].partition("▲")[0].split()[-1])
-        assert titles == ["ADDRESS", "PROCESS", "PROJECT", "CLIENTS", "QUEUE", "RATE", "AGE", "PORT"]
+        assert titles == ["ADDRESS", "PROCESS", "AT", "PROJECT", "CLIENTS", "QUEUE", "RATE", "AGE", "PORT"]
 
 
 async def test_a_name_that_becomes_known_later_takes_its_place_in_the_order() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from crowd import churn, crowd, real_crowd, turn_over
 from stage import WIDE, Puppet, Stage, on_stage
 from terminal import LOOPMON, Terminal
 
+from loopmon.findings import Judge
 from loopmon.model import Frame, Scope
 from loopmon.observe.observer import Observer
 from loopmon.sources import Source, SourceChoice, open_source
@@ -209,3 +211,19 @@ def test_memory_over_many_observations() -> None:
             gc.collect()
             rows.append((f"after {generation} observations", mib(process.memory_info().rss)))
     table("Memory: 8,000 connections, 2 % of them new at each observation", ("", "RSS"), rows)
+
+
+def test_memory_over_ten_thousand_polls() -> None:
+    """Of the real kernel, with a server, 200 connections and one more that comes and goes at each poll."""
+    rows = []
+    process = psutil.Process()
+    with real_crowd(200), socket.create_server(("127.0.0.1", 0)) as server:
+        source, observer, judge = open_source(SourceChoice.AUTO), Observer("real"), Judge()
+        for poll in range(1, 10_001):
+            with socket.create_connection(server.getsockname()), server.accept()[0]:
+                judge.judge(observer.observe(source.read(), Scope()).snapshot)
+            if poll in {1, 1_000} or poll % 2_500 == 0:
+                gc.collect()
+                rows.append((f"after {poll:,} polls", mib(process.memory_info().rss)))
+        source.close()
+    table("Memory: sock_diag, observer and findings", ("", "RSS"), rows)

@@ -11,6 +11,8 @@ from loopmon.commands.front import cli
 from loopmon.exit_status import ExitStatus
 from loopmon.facts import FLAGS
 from loopmon.filter import KEYS, parse_filter
+from loopmon.findings.kinds import KINDS
+from loopmon.model import FindingId
 from loopmon.tui.keys import APP_BINDINGS, SECTIONS, TABLE_BINDINGS, key_name
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -55,6 +57,11 @@ def test_the_filter_keys_are_those_that_parse() -> None:
 
 def test_the_flags_are_those_that_there_are() -> None:
     assert set(re.findall(r"`is:([\w-]+)`", section("Filter"))) == set(FLAGS)
+
+
+def test_the_findings_are_those_that_there_are() -> None:
+    assert rows("What it finds") == [(f"`{name}`", kind.meaning) for name, kind in KINDS.items()]
+    assert list(KINDS) == list(FindingId)
 
 
 def test_every_filter_in_the_readme_parses() -> None:

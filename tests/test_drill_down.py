@@ -32,8 +32,9 @@ from loopmon.model import (
     Snapshot,
     Status,
 )
-from loopmon.tui.drill_down import Subject, dealings_of, describe, title_of
+from loopmon.tui.drill_down import dealings_of, describe, title_of
 from loopmon.tui.glyphs import Glyphs
+from loopmon.tui.subject import Subject
 
 NODE = replace(
     process(4312, "node", cmdline=("node", "server.js", "--port", "3000")),
@@ -100,7 +101,7 @@ def test_a_process_that_ended_too_early_is_named_by_its_pid() -> None:
 
 
 def test_an_exposed_listener_says_so_and_others_do_not() -> None:
-    assert "exposed" in of(listener(listening("0.0.0.0:5173", 4312)), NODE, pid=4312)
+    assert "exposed" in of(listener(listening("0.0.0.0:5353", 4312, protocol=Protocol.UDP)), NODE, pid=4312)
     assert "exposed" not in of(API, NODE, pid=4312)
 
 

@@ -76,7 +76,7 @@ def test_only_a_wildcard_is_exposed_and_a_lan_address_is_not_loopback(
     where: str, reachable: bool, exposed: bool
 ) -> None:
     found = listening(where)
-    assert scoping.split([found]) == (([found], []) if reachable else ([], []))
+    assert scoping.split([found]) == (([found], [], []) if reachable else ([], [], []))
     assert scoping.is_exposed(found) is exposed
 
 
@@ -94,7 +94,8 @@ def test_only_a_wildcard_is_exposed_and_a_lan_address_is_not_loopback(
 )
 def test_a_connection_is_loopback_when_both_its_ends_are(laddr: str, raddr: str | None, expected: bool) -> None:
     found = socket(laddr, raddr)
-    assert scoping.split([found]) == ([], [found] if expected else [])
+    assert scoping.split([found]).connected == ([found] if expected else [])
+    assert scoping.split([found]).listening == []
 
 
 def test_a_connection_on_ipv6_joins_with_that_scope_and_one_on_ipv4_is_always_in() -> None:
@@ -107,11 +108,12 @@ def test_a_connection_on_ipv6_joins_with_that_scope_and_one_on_ipv4_is_always_in
 def test_a_listener_is_on_loopback_whether_or_not_its_owner_is_known() -> None:
     for reason in OwnerUnknown:
         found = listening("127.0.0.1:9000", unknown=reason)
-        assert scoping.split([found]) == ([found], [])
+        assert scoping.split([found]) == ([found], [], [])
 
 
 def test_a_socket_that_is_bound_but_neither_listens_nor_is_connected_is_no_row() -> None:
-    assert scoping.split([socket("127.0.0.1:3000", status=Status.CLOSE)]) == ([], [])
+    found, elsewhere = (socket(f"{ip}:3000", status=Status.CLOSE) for ip in ("127.0.0.1", "10.0.0.1"))
+    assert scoping.split([found, elsewhere]) == ([], [], [found])
 
 
 @quick

@@ -90,6 +90,17 @@ def test_the_help(snap_compare: Compare) -> None:
     assert same(snap_compare, MIDDLE, help_screen)
 
 
+async def explanation(stage: Stage) -> None:
+    await stage.tick(6)
+    await stage.press("!", "w")
+    await stage.app.workers.wait_for_complete()
+
+
+@pytest.mark.parametrize("size", [NARROW, MIDDLE], ids=["80x24", "120x36"])
+def test_what_is_wrong_with_a_server(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert same(snap_compare, size, explanation)
+
+
 def test_an_empty_machine(snap_compare: Compare) -> None:
     assert same(snap_compare, NARROW, nothing, Puppet())
 

@@ -23,9 +23,10 @@ from stage import WIDE, Stage, line_of, lines, on_stage, shown
 from loopmon.model import Ancestor, Connection, Listener, Owner, ProcessId, Protocol, Rate, Snapshot, Socket
 from loopmon.sources import Reading
 from loopmon.tui.columns import Cell, Tone
-from loopmon.tui.drill_down import Line, Subject, describe
+from loopmon.tui.drill_down import Line, describe
 from loopmon.tui.glyphs import ASCII, Glyphs
 from loopmon.tui.listeners import Listeners
+from loopmon.tui.subject import Subject
 from loopmon.tui.view import View
 
 API, WEB, LAST = (listening(f"127.0.0.1:{port}", pid) for port, pid in ((3000, 4312), (5173, 4401), (9000, 5100)))
@@ -214,10 +215,10 @@ def test_clients_that_come_are_told_from_one_a_second_on(there: int, come: float
 
 
 def test_bars_are_measured_by_the_listener_s_own_highest_rate() -> None:
-    assert cells(listener(API), Rate(500.0, history=(0.0, 1000.0, 500.0)))["rate"].text == "   ▁█▅   500"
-    assert cells(listener(API), Rate(5e6, history=(0.0, 1e7, 5e6)))["rate"].text == "   ▁█▅  4.8M"
+    assert cells(listener(API), Rate(500.0, history=(0.0, 1000.0, 500.0)))["rate"].text == "  ▁█▅   500"
+    assert cells(listener(API), Rate(5e6, history=(0.0, 1e7, 5e6)))["rate"].text == "  ▁█▅  4.8M"
     ascii_text = cells(listener(API), Rate(500.0, history=(0.0, 1000.0, 500.0)), ASCII)["rate"].text
-    assert ascii_text == "   .@+   500"
+    assert ascii_text == "  .@+   500"
     assert cells(listener(API))["rate"].text == "", "and nothing without a rate"
 
 

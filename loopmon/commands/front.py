@@ -18,6 +18,8 @@ from loopmon import __version__
 from loopmon.clean import clean
 from loopmon.commands.ls import ls
 from loopmon.commands.monitor import monitor
+from loopmon.commands.wait import wait
+from loopmon.commands.why import why
 from loopmon.exit_status import ExitStatus
 from loopmon.sources import SourceDeniedError, SourceError
 
@@ -82,6 +84,8 @@ def cli() -> None:
 
 cli.add_command(monitor)
 cli.add_command(ls)
+cli.add_command(why)
+cli.add_command(wait)
 
 
 def run(args: Sequence[str] | None = None) -> int:

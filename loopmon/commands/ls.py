@@ -10,15 +10,15 @@ import sys
 import click
 
 from loopmon.commands.csv_rows import write_csv
+from loopmon.commands.look import look_once
 from loopmon.commands.options import filter_argument, look_options, to_filter
+from loopmon.commands.report import report
 from loopmon.commands.schema import document
 from loopmon.commands.selection import Parts, Selection, select
 from loopmon.commands.table import tables
 from loopmon.exit_status import ExitStatus
-from loopmon.model import OwnerUnknown, Scope, Snapshot
-from loopmon.observe.observer import Observer
-from loopmon.sources import SourceChoice, open_source
-from loopmon.sources.privilege import sees_every_process
+from loopmon.model import Scope, Snapshot
+from loopmon.sources import SourceChoice
 from loopmon.words import count
 
 
@@ -30,6 +30,7 @@ from loopmon.words import count
 @click.option("--listeners", is_flag=True, help="Only listeners (may be combined with the next two).")
 @click.option("--clients", is_flag=True, help="Only connections.")
 @click.option("--processes", is_flag=True, help="Only the processes that hold sockets.")
+@click.option("--findings", is_flag=True, help="Only what is worth looking at; exit status 1 if there is any.")
 def ls(
     words: tuple[str, ...],
     source: str,
@@ -41,6 +42,7 @@ def ls(
     listeners: bool,
     clients: bool,
     processes: bool,
+    findings: bool,
 ) -> int:
     """Print one look: listeners and connections, both ends joined."""
     wanted = to_filter(words)
@@ -48,32 +50,25 @@ def ls(
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
-    snapshot = _look(SourceChoice(source), Scope(ipv6=ipv6, bound_only=bound_only), demo=demo)
-    parts = Parts(listeners, clients, processes)
+    if findings and (as_csv or listeners or clients or processes):
+        raise click.UsageError("--findings goes with --json and a filter only")
+    snapshot = look_once(SourceChoice(source), Scope(ipv6=ipv6, bound_only=bound_only), demo=demo)
+    parts = Parts(listeners, clients, processes, findings)
     selection = select(snapshot, wanted, parts)
     if as_json:
         sys.stdout.write(json.dumps(document(snapshot, selection), indent=2) + "\n")
+    elif findings:
+        sys.stdout.write(report(snapshot, selection.findings))
+        if not selection.findings:
+            print("loopmon: nothing to look at", file=sys.stderr)
     elif as_csv:
         write_csv(sys.stdout, snapshot, selection, processes=parts.processes)
     else:
         sys.stdout.write(tables(snapshot, selection, processes=parts.processes))
         _say_what_is_missing(snapshot, selection)
+    if findings:
+        return ExitStatus.NO if selection.findings else ExitStatus.OK
     return ExitStatus.NO if wanted and not selection else ExitStatus.OK
-
-
-def _look(choice: SourceChoice, scope: Scope, *, demo: bool) -> Snapshot:
-    """A second look follows where the first could not say why an owner is missing: a socket that has just been
-    opened is not called ownerless at once."""
-    source = open_source(choice, demo=demo, follow=False)
-    try:
-        observer = Observer(source.name)
-        reading = source.read()
-        snapshot = observer.observe(reading, scope).snapshot
-        if sees_every_process() and any(s.owner_unknown is OwnerUnknown.UNKNOWN for s in reading.sockets):
-            snapshot = observer.observe(source.read(), scope).snapshot
-        return snapshot
-    finally:
-        source.close()
 
 
 def _say_what_is_missing(snapshot: Snapshot, selection: Selection) -> None:

@@ -19,6 +19,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.1, 3600.0
 
 
+source_option = click.option(
+    "--source",
+    type=click.Choice([choice.value for choice in SourceChoice]),
+    default=SourceChoice.AUTO.value,
+    show_default=True,
+    help="Where the sockets come from.",
+)
+_IPV6 = click.option("--ipv6", is_flag=True, help="Also show what is on ::1 only.")
+_BOUND_ONLY = click.option("--bound-only", is_flag=True, help="Only listeners bound inside 127.0.0.0/8, no wildcards.")
+_DEMO = click.option("--demo", is_flag=True, help="A scripted machine instead of this one.")
+
+
 class Interval(click.ParamType[float]):
     """Seconds, with or without an ``s``."""
 
@@ -52,21 +64,14 @@ def filter_argument(function: Function) -> Function:
 
 def look_options(function: Function) -> Function:
     """``--source``, ``--ipv6``, ``--bound-only``, ``--demo``."""
-    options = (
-        click.option(
-            "--source",
-            type=click.Choice([choice.value for choice in SourceChoice]),
-            default=SourceChoice.AUTO.value,
-            show_default=True,
-            help="Where the sockets come from.",
-        ),
-        click.option("--ipv6", is_flag=True, help="Also show what is on ::1 only."),
-        click.option("--bound-only", is_flag=True, help="Only listeners bound inside 127.0.0.0/8, no wildcards."),
-        click.option("--demo", is_flag=True, help="A scripted machine instead of this one."),
-    )
-    for option in reversed(options):
+    for option in (_DEMO, _BOUND_ONLY, _IPV6, source_option):
         function = option(function)
     return function
+
+
+def source_options(function: Function) -> Function:
+    """``--source`` and ``--demo``, for a command that looks at one port wherever it is."""
+    return source_option(_DEMO(function))
 
 
 def interval_option(function: Function) -> Function:

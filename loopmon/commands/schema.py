@@ -35,7 +35,7 @@ def document(snapshot: Snapshot, selection: Selection) -> dict[str, Any]:
         "listeners": _each(_listener, selection.listeners, snapshot),
         "connections": _each(_connection, selection.connections, snapshot),
         "processes": _each(_process, selection.processes, snapshot),
-        "findings": [_finding(finding) for finding in snapshot.findings],
+        "findings": [_finding(finding) for finding in selection.findings],
     }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from loopmon.facts import facts_of
 from loopmon.filter import Filter
-from loopmon.model import Connection, Listener, Process, ProcessId, Snapshot
+from loopmon.findings.make import SYSTEM
+from loopmon.model import Connection, Finding, Listener, Process, ProcessId, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +18,11 @@ class Parts:
     listeners: bool = False
     clients: bool = False
     processes: bool = False
+    findings: bool = False
 
     @property
     def chosen(self) -> bool:
-        return self.listeners or self.clients or self.processes
+        return self.listeners or self.clients or self.processes or self.findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Selection:
     listeners: tuple[Listener, ...] | None
     connections: tuple[Connection, ...] | None
     processes: tuple[Process, ...] | None
+    findings: tuple[Finding, ...] = ()
+    """Those about the rows that match, whichever parts were asked for."""
 
     def __bool__(self) -> bool:
         return bool(self.listeners or self.connections or self.processes)
@@ -38,6 +43,7 @@ def select(snapshot: Snapshot, wanted: Filter, parts: Parts) -> Selection:
     """Filter the asked-for parts. Processes asked for by name are matched by the filter themselves;
     without a part switch they are those that the selected rows name."""
     everything = not parts.chosen
+    findings = _findings(snapshot, wanted)
     listeners = connections = None
     if everything or parts.listeners:
         listeners = tuple(row for row in snapshot.listeners if wanted.matches(row, snapshot))
@@ -45,12 +51,27 @@ def select(snapshot: Snapshot, wanted: Filter, parts: Parts) -> Selection:
         connections = tuple(row for row in snapshot.connections if wanted.matches(row, snapshot))
     if everything:
         named = _named(listeners or (), connections or ())
-        return Selection(listeners, connections, _processes(snapshot, named))
+        return Selection(listeners, connections, _processes(snapshot, named), findings)
     processes = None
     if parts.processes:
         holding = _processes(snapshot, _named(snapshot.listeners, snapshot.connections))
         processes = tuple(process for process in holding if wanted.matches(process, snapshot))
-    return Selection(listeners, connections, processes)
+    return Selection(listeners, connections, processes, findings)
+
+
+def _findings(snapshot: Snapshot, wanted: Filter) -> tuple[Finding, ...]:
+    """Those about a row that matches, and those about the system as a whole that match themselves."""
+    if not wanted or not snapshot.findings:
+        return snapshot.findings
+    rows: tuple[Listener | Connection, ...] = (*snapshot.listeners, *snapshot.connections)
+    subjects = {
+        subject for row in rows if wanted.matches(row, snapshot) for subject in facts_of(row, snapshot).subjects
+    }
+    return tuple(
+        found
+        for found in snapshot.findings
+        if (wanted.matches(found, snapshot) if found.subject == SYSTEM else found.subject in subjects)
+    )
 
 
 def _named(listeners: Iterable[Listener], connections: Iterable[Connection]) -> set[ProcessId]:

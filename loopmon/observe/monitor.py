@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from loopmon.model import Change, Frame, ProcessId, Scope
+from loopmon.model import Change, Frame, ProcessId, Scope, Snapshot
 from loopmon.observe.observer import Observer
 from loopmon.sources import Reading, Source, SourceError
 
@@ -41,9 +41,12 @@ class Monitor:
         *,
         interval_s: float = 1.0,
         scope: Scope | None = None,
+        judge: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     ) -> None:
+        """``judge`` adds to each snapshot what is worth looking at in it."""
         self._source = source
         self._on_frame = on_frame
+        self._judge = judge
         self._interval_s = interval_s
         self._scope = scope or Scope()
         self._focus: ProcessId | None = None
@@ -130,7 +133,8 @@ class Monitor:
             reading = read()
             if reading is None:
                 return None
-            snapshot, changes = self._observer.observe(reading, self._scope, self._focus)
+            seen, changes = self._observer.observe(reading, self._scope, self._focus)
+            snapshot = self._judge(seen)
         except SourceError as error:
             stale = str(error)
         except Exception as error:  # noqa: BLE001  the one boundary: a fault here must not end the monitor

@@ -54,6 +54,7 @@ class Observer:
         self._processes = ProcessTable(clock)
         self._sockets: tuple[Socket, ...] | None = None
         self._listening: list[Socket] = []
+        self._bound: tuple[Socket, ...] = ()
         self._listeners: dict[str, Listener] = {}
         self._connections: dict[str, Connection] = {}
         self._joined: list[Connection] | None = None
@@ -78,7 +79,8 @@ class Observer:
         now = reading.taken_at
         if reading.sockets is not self._sockets or self._joined is None:
             self._sockets = reading.sockets
-            self._listening, connected = scoping.split(reading.sockets)
+            self._listening, connected, bound = scoping.split(reading.sockets)
+            self._bound = tuple(bound)
             joined = pairing.join(connected, self._listening, now)
         else:
             joined = self._joined
@@ -134,6 +136,7 @@ class Observer:
         if reading.processes is not None:
             return reading.processes
         wanted = {owner.process for row in self._listeners.values() for owner in row.socket.owners}
+        wanted |= {owner.process for found in self._bound for owner in found.owners}
         if self._joined is not self._holders_of:
             self._holders_of = self._joined
             self._holders = {
@@ -169,6 +172,8 @@ class Observer:
             processes=processes,
             hidden=scoping.hidden_by(scope, every_listener, hidden_connections),
             limits=(*reading.limits, *_losses(self._lost)),
+            out_of_scope=tuple(row for row in every_listener if not scoping.listener_in_scope(row, scope)),
+            bound=self._bound,
             rates=self._rates,
         )
         return self._last

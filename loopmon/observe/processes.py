@@ -17,6 +17,7 @@ import psutil
 
 from loopmon.model import Ancestor, Process, ProcessId
 from loopmon.observe.project import Project, find_project, read_branch
+from loopmon.observe.ties import read_ties
 
 REFRESH_S = 5.0
 """Age at which details are read again."""
@@ -112,7 +113,7 @@ def _details(process: psutil.Process, known: _Known) -> Process:
         id=old.id,
         name=_ask(process.name) or old.name,
         cmdline=tuple(cmdline) if cmdline is not None else None,
-        exe=old.exe if same_program else _link(process, "exe", psutil.Process(process.pid).exe),
+        exe=old.exe if same_program else _link(process, "exe", lambda: psutil.Process(process.pid).exe()),
         cwd=cwd,
         user=_ask(process.username),
         status=_ask(process.status),
@@ -124,6 +125,7 @@ def _details(process: psutil.Process, known: _Known) -> Process:
         project=project.name if project else None,
         project_path=project.path if project else None,
         branch=read_branch(project.head) if project and project.head else None,
+        ties=read_ties(process.pid, ppid),
     )
 
 

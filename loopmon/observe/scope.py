@@ -8,6 +8,7 @@ What only ``::1`` reaches joins with ``Scope.ipv6``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from loopmon.address import WILDCARDS, is_loopback, is_loopback4
 from loopmon.model import Connection, Hidden, Listener, Protocol, Scope, Socket, Status
@@ -20,18 +21,26 @@ def is_listener(socket: Socket) -> bool:
     return socket.raddr is None
 
 
-def split(sockets: Iterable[Socket]) -> tuple[list[Socket], list[Socket]]:
-    """Of these sockets the listeners that a loopback client, IPv4 or IPv6, can reach, and the connected
-    ones with loopback addresses at both ends. The rest has nothing to do with loopback."""
-    listening: list[Socket] = []
-    connected: list[Socket] = []
+class Parts(NamedTuple):
+    """What of a machine's sockets concerns loopback, IPv4 or IPv6."""
+
+    listening: list[Socket]
+    """A loopback client can reach them."""
+    connected: list[Socket]
+    """With loopback addresses at both ends."""
+    bound: list[Socket]
+    """TCP sockets that have a port on loopback or on every address, and neither listen nor are connected."""
+
+
+def split(sockets: Iterable[Socket]) -> Parts:
+    parts = Parts([], [], [])
     for found in sockets:
         if found.raddr is not None:
             if is_loopback_connection(found):
-                connected.append(found)
-        elif is_listener(found) and (found.laddr.ip in WILDCARDS or is_loopback(found.laddr.ip)):
-            listening.append(found)
-    return listening, connected
+                parts.connected.append(found)
+        elif found.laddr.ip in WILDCARDS or is_loopback(found.laddr.ip):
+            (parts.listening if is_listener(found) else parts.bound).append(found)
+    return parts
 
 
 def is_loopback_connection(found: Socket) -> bool:

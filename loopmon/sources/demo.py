@@ -7,6 +7,7 @@ the script's own clock. It touches no socket of this machine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from random import Random
 
 from loopmon.model import Endpoint, Family, Owner, OwnerUnknown, Process, ProcessId, Protocol, Socket, Status
@@ -175,7 +176,8 @@ def _troubled() -> Iterator[Socket]:
     """Ends that are missing, waiting, closing or their own other end."""
     probe, server = Endpoint(LOCAL, 50100), Endpoint(LOCAL, 8000)
     yield _end(probe, server, Status.ESTABLISHED, cast.PROBE, sent=85)
-    yield _end(server, probe, Status.ESTABLISHED, None, OwnerUnknown.NOT_ACCEPTED, received=85, unread=85)
+    waits = _end(server, probe, Status.ESTABLISHED, None, OwnerUnknown.NOT_ACCEPTED, received=85, unread=85)
+    yield replace(waits, heard_at=cast.START - 12)
     gone = Endpoint(LOCAL, 50088)
     yield _end(server, gone, Status.CLOSE_WAIT, cast.OLD_API)
     yield _end(gone, server, Status.FIN_WAIT2, None, OwnerUnknown.CLOSED_BY_PROCESS)

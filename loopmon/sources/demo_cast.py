@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loopmon.model import Ancestor, Ports, Process, ProcessId, Protocol
+from loopmon.model import Ancestor, Ports, Process, ProcessId, Protocol, Ties
 
 START = 1_767_355_384.0
 """The demo's clock starts on 2026-01-02 at 12:03:04 UTC, whatever the day."""
@@ -25,8 +25,12 @@ TMUX = Ancestor(ProcessId(900, START - 3 * DAY), "tmux: server")
 SHELL = Ancestor(ProcessId(4100, START - 6 * HOUR), "zsh")
 DESKTOP = Ancestor(ProcessId(1400, START - 9 * DAY), "gnome-shell")
 
+LIVING = Ties(session=4100, session_gone=False, parent_gone=False, streams=("/dev/pts/3",) * 3)
+ORPHANED = Ties(session=3977, session_gone=True, parent_gone=True, streams=("/dev/pts/2 (deleted)",) * 3)
+
 IN_SHELL = (SHELL, TMUX, SYSTEMD)
 SERVICE = (SYSTEMD,)
+NGINX_MASTER = Ancestor(ProcessId(1200, START - 3 * DAY), "nginx")
 
 
 def person(
@@ -43,6 +47,7 @@ def person(
     status: str = "sleeping",
     rss_mib: int = 40,
     cpu_percent: float = 0.0,
+    ties: Ties = LIVING,
 ) -> Process:
     """One process of the demo; a folder below ~/src makes it part of the project of that name."""
     is_project = cwd is not None and "/src/" in cwd and "(deleted)" not in cwd
@@ -62,6 +67,7 @@ def person(
         project=cwd.rpartition("/")[2] if cwd and is_project else None,
         project_path=cwd if is_project else None,
         branch=branch,
+        ties=ties,
     )
 
 
@@ -76,6 +82,7 @@ WEB = person(
 OLD_API = person(
     5120, "python3", "python3 -m uvicorn old_api:app --port 8000", 1 * DAY + 4 * HOUR,
     parents=SERVICE, cwd="/home/me/src/old-api", branch="detached at 9f3c2d1", tty=None, rss_mib=88,
+    ties=ORPHANED,
 )  # fmt: skip
 POSTGRES = person(
     811, "postgres", "/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/main", 9 * DAY,
@@ -98,7 +105,7 @@ JAVA = person(
     cwd="/home/me/src/orders", branch="main", tty="/dev/pts/6", rss_mib=486, cpu_percent=0.7,
 )  # fmt: skip
 NGINX = tuple(
-    person(pid, "nginx", "nginx: worker process", 3 * DAY, parents=SERVICE, user="www-data", tty=None)
+    person(pid, "nginx", "nginx: worker process", 3 * DAY, parents=(NGINX_MASTER, *SERVICE), user="www-data", tty=None)
     for pid in (1201, 1202)
 )
 STORYBOOK = person(

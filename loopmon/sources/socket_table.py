@@ -96,6 +96,7 @@ def to_socket(row: wire.Row, number: int, taken_at: float) -> Socket:
         rtt_us=info.rtt_us if info else None,
         retransmits=info.total_retrans if info else None,
         active_at=taken_at - min(info.last_data_sent_ms, info.last_data_recv_ms) / 1000 if info else None,
+        expires_at=taken_at + row.expires_ms / 1000 if row.status is Status.TIME_WAIT and row.expires_ms else None,
         heard_at=taken_at - info.last_ack_recv_ms / 1000 if info else None,
     )
 

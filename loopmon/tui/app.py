@@ -6,11 +6,9 @@ Holds what the user chose to see. Looks at nothing itself: all it knows comes in
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 from textual import events, on
@@ -23,19 +21,21 @@ from textual.widgets import Footer, Static
 
 from loopmon.exit_status import ExitStatus
 from loopmon.filter import Filter
+from loopmon.findings.kinds import KINDS
 from loopmon.model import Connection, Frame, Listener, ProcessId, Scope
-from loopmon.tui.clients import Clients, client_process, one
-from loopmon.tui.drill_down import Subject
+from loopmon.tui.clients import Clients, one
 from loopmon.tui.filter_line import FilterLine
 from loopmon.tui.glyphs import Glyphs
-from loopmon.tui.groups import Group
 from loopmon.tui.header import Header
 from loopmon.tui.help import HelpScreen
 from loopmon.tui.keys import APP_BINDINGS, TABLE_BINDINGS
 from loopmon.tui.listeners import Listeners
 from loopmon.tui.live_table import LiveTable
 from loopmon.tui.process import ProcessPane
+from loopmon.tui.signals import Signals
+from loopmon.tui.subject import Subject, renewed, subject_of
 from loopmon.tui.ticker import Ticker
+from loopmon.tui.tour import Tour, rows_of, worth_a_stop
 from loopmon.tui.view import View
 
 MIN_WIDTH, MIN_HEIGHT = 60, 15
@@ -89,7 +89,7 @@ class LoopmonApp(App[int]):
         self._view = View(wanted=wanted or Filter())
         self._monitor = make_monitor(self._hand_over)
         self._on_interrupt = on_interrupt
-        self._former_handlers: dict[signal.Signals, Any] = {}
+        self._signals = Signals(on_interrupt)
         self._latest: Frame | None = None
         self._frame_at = time.monotonic()
         self._paused = False
@@ -100,6 +100,7 @@ class LoopmonApp(App[int]):
         self._left: Listeners | Clients | None = None
         """The table to come back to from the process pane."""
         self._came_from: list[str] = []
+        self._tour = Tour()
         if theme is not None:
             self.theme = theme
 
@@ -116,7 +117,7 @@ class LoopmonApp(App[int]):
         yield Static("", id="too-small", markup=False)
 
     def on_mount(self) -> None:
-        self._end_on_signals()
+        self._signals.catch(asyncio.get_running_loop(), self.action_interrupt)
         self.default_screen.set_class(self._glyphs.ascii_only, "-ascii")
         self.query_one(Listeners).focus()
         self._show_header()
@@ -125,8 +126,7 @@ class LoopmonApp(App[int]):
 
     def on_unmount(self) -> None:
         self._monitor.stop()
-        for number, handler in self._former_handlers.items():
-            signal.signal(number, handler)
+        self._signals.release()
 
     # Frames
 
@@ -192,7 +192,7 @@ class LoopmonApp(App[int]):
     @on(LiveTable.Opened)
     def _open(self, message: LiveTable.Opened) -> None:
         """What is opened stays, whatever becomes of its row."""
-        self._subject = self._subject_of(message.table)
+        self._subject = subject_of(message.table.cursor_row)
         self._followed = None
         self._zoom()
 
@@ -213,31 +213,15 @@ class LoopmonApp(App[int]):
 
     def _show_subject(self) -> None:
         if self._followed is not None:
-            self._subject = self._subject_of(self._followed)
+            self._subject = subject_of(self._followed.cursor_row)
         elif self._subject is not None:
-            self._subject = self._renewed(self._subject)
+            self._subject = renewed(self._subject, self._view.snapshot)
         self._monitor.set_focus(self._subject.process if self._subject else None)
         if self._shows_process:
             self.query_one(ProcessPane).show(self._subject)
 
     def _tables(self) -> tuple[Listeners, Clients]:
         return self.query_one(Listeners), self.query_one(Clients)
-
-    def _subject_of(self, table: LiveTable[Any]) -> Subject | None:
-        row = table.cursor_row
-        if isinstance(row, Listener):
-            owners = row.socket.owners
-            return Subject(owners[0].process if owners else None, row)
-        if isinstance(row, Group):
-            return Subject(client_process(row), None if client_process(row) else row.first)
-        return Subject(client_process(row), row) if isinstance(row, Connection) else None
-
-    def _renewed(self, subject: Subject) -> Subject:
-        """The same subject with its row as it is now."""
-        if subject.row is None or self._view.snapshot is None:
-            return subject
-        rows: tuple[Listener | Connection, ...] = (*self._view.snapshot.listeners, *self._view.snapshot.connections)
-        return Subject(subject.process, next((row for row in rows if row.id == subject.row.id), subject.row))
 
     # Keys
 
@@ -301,6 +285,49 @@ class LoopmonApp(App[int]):
                 self._show_subject()
                 return
         self.query_one(Ticker).note("Nothing to go back to: f goes from a client to its server.")
+
+    def action_next_finding(self) -> None:
+        """To the row of the next finding, the worst first and round again; one about the system has none."""
+        snapshot = self._view.snapshot
+        found = worth_a_stop(snapshot.findings if snapshot else ())
+        finding = self._tour.following(found)
+        if snapshot is None or finding is None:
+            self.query_one(Ticker).note("Nothing to look at.")
+            return
+        keys = rows_of(finding, snapshot)
+        table = next((table for table in self._tables() if any(map(table.move_to, keys))), None)
+        self.query_one(Ticker).note(f"{self._tour.place(found)}: {KINDS[finding.id].word}: {finding.title}")
+        if table is not None:
+            self._followed = table
+            self.default_screen.remove_class("-zoomed")
+            table.focus()
+            self._show_subject()
+        else:
+            self._followed, self._subject = None, Subject(None, finding=finding)
+            self._show_subject()
+            if not self._shows_process:
+                self._zoom()
+
+    def action_why(self) -> None:
+        row = self._subject.row if self._subject else None
+        if row is None and isinstance(self.focused, Clients | Listeners) and self.focused.cursor_row is not None:
+            row = one(self.focused.cursor_row) if isinstance(self.focused, Clients) else self.focused.cursor_row
+        if row is None:
+            self.query_one(Ticker).note("No row to explain: W asks for an address.")
+        else:
+            self._explain(row)
+
+    def action_ask_why(self) -> None:
+        self._explain(None)
+
+    def _explain(self, row: Listener | Connection | None) -> None:
+        from loopmon.tui.why import WhyScreen, target_of  # what it needs would make the start slower
+
+        if self._view.snapshot is None:
+            self.query_one(Ticker).note("Nothing is known yet.")
+            return
+        target = target_of(row) if row else None
+        self.push_screen(WhyScreen(self._view.snapshot, target, self._glyphs, self._view.formerly))
 
     def action_group(self) -> None:
         self._view.grouped = not self._view.grouped
@@ -382,14 +409,3 @@ class LoopmonApp(App[int]):
 
     def on_app_blur(self) -> None:
         self._monitor.set_away(True)
-
-    def _end_on_signals(self) -> None:
-        """The handlers run even while the loop is blocked because the terminal takes nothing."""
-        loop = asyncio.get_running_loop()
-
-        def leave(_number: int, _frame: FrameType | None) -> None:
-            self._on_interrupt()
-            loop.call_soon_threadsafe(self.action_interrupt)
-
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._former_handlers[number] = signal.signal(number, leave)

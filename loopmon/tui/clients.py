@@ -6,8 +6,8 @@ from textual.content import Content
 
 from loopmon import words
 from loopmon.age import connection_age
-from loopmon.model import Connection, End, OwnerBasis, ProcessId, Status
-from loopmon.tui.columns import Cell, Column, Tone, process_cell
+from loopmon.model import Connection, End, OwnerBasis, Status
+from loopmon.tui.columns import Cell, Column, Tone, finding_column, process_cell
 from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.groups import Group, group
 from loopmon.tui.live_table import LiveTable
@@ -44,7 +44,7 @@ class Clients(LiveTable[Row]):
             self._columns_of_connections(),
             key=lambda row: row.id,
             glyphs=glyphs,
-            mark=lambda row: "" if isinstance(row, Group) else view.marks.glyph(row.id),
+            mark=lambda row: "" if isinstance(row, Group) else view.mark_of(row),
             is_gone=lambda row: not isinstance(row, Group) and view.marks.is_gone(row.id),
             id="clients",
             sort_id="to",
@@ -72,6 +72,8 @@ class Clients(LiveTable[Row]):
     def _choose_columns(self) -> None:
         """Traffic only where the source counts it."""
         columns = self._columns_of_groups() if self._view.grouped else self._columns_of_connections()
+        if self._view.finds_rows[1] and not self._view.grouped:
+            columns.insert(-1, finding_column(lambda row: self._view.finding_cell(one(row))))
         if self._view.knows_bytes and not self._view.grouped:
             columns[-1:-1] = self._columns_of_traffic()
         ids = [column.id for column in columns]
@@ -196,8 +198,3 @@ class Clients(LiveTable[Row]):
 
 def _end_tone(end: End) -> Tone:
     return Tone.PLAIN if end.basis in {OwnerBasis.HOLDS, OwnerBasis.LISTENS} else Tone.DIM
-
-
-def client_process(row: Row) -> ProcessId | None:
-    owners = one(row).client.owners
-    return owners[0].process if owners else None

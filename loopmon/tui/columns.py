@@ -62,6 +62,13 @@ class Column(Generic[Row]):
     """Whether what it sorts by can change while the row stays the same."""
 
 
+def finding_column(cell: Callable[[Row], Cell]) -> Column[Row]:
+    """There while something was found; sorted by it, the rows with findings come first."""
+    return Column(
+        "look-at", "LOOK AT", cell, lambda row: cell(row).text or None, width=12, most=17, grow=1, keep=7, volatile=True
+    )
+
+
 class Fitted(NamedTuple):
     column: int
     """Its index."""

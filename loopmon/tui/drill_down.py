@@ -11,8 +11,10 @@ from loopmon import words
 from loopmon.age import Age, AgeBasis, connection_age, listener_age
 from loopmon.clean import clean
 from loopmon.model import (
+    Certainty,
     Connection,
     End,
+    Finding,
     Listener,
     Owner,
     OwnerBasis,
@@ -27,6 +29,8 @@ from loopmon.observe.traffic import bytes_of
 from loopmon.roles import roles_of
 from loopmon.tui.columns import Tone
 from loopmon.tui.glyphs import Glyphs
+from loopmon.tui.subject import Subject, findings_on
+from loopmon.tui.view import FINDING_TONES
 
 ROLE_WORDS = {
     RoleBasis.LISTENER: "",
@@ -34,14 +38,6 @@ ROLE_WORDS = {
     RoleBasis.EPHEMERAL_RANGE: "told apart by the ephemeral range only",
     RoleBasis.GUESS: "which end is the server is a guess",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is drilled into: a process, the row that led to it, or both."""
-
-    process: ProcessId | None
-    row: Listener | Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,8 @@ BLANK = Line("", "")
 def title_of(subject: Subject, snapshot: Snapshot, glyphs: Glyphs) -> str:
     """``node 4312 · api · feat/login``, or the address where no process is known."""
     process = snapshot.processes.get(subject.process) if subject.process else None
+    if subject.finding:
+        return "The system"
     if subject.process is None:
         return f"Nobody to name {glyphs.dot} {_row_name(subject.row)}" if subject.row else "Process"
     parts = [words.process_label(subject.process, snapshot.processes)]
@@ -77,6 +75,10 @@ def describe(subject: Subject, snapshot: Snapshot, glyphs: Glyphs, dealings: lis
         lines += _connection(subject.row, snapshot, glyphs)
     elif isinstance(subject.row, Listener):
         lines += _listener(subject.row, snapshot)
+    found = [subject.finding] if subject.finding else findings_on(subject, snapshot)
+    for number, finding in enumerate(found):
+        lines += [BLANK] if lines and number == 0 else []
+        lines += _look_at(finding, glyphs, "LOOK AT" if number == 0 else "")
     if subject.process is None:
         return lines
     lines += [BLANK] if lines else []
@@ -139,6 +141,15 @@ def _traffic(row: Connection, snapshot: Snapshot, glyphs: Glyphs) -> Iterator[Li
             yield Line("", f"{words.byte_count(end.socket.recv_queue)} unread at the {name}", Tone.WARNING)
 
 
+def _look_at(finding: Finding, glyphs: Glyphs, label: str) -> Iterator[Line]:
+    """What was found, each piece of evidence, and what to do."""
+    doubt = "" if finding.certainty is Certainty.CERTAIN else f" ({finding.certainty})"
+    yield Line(label, f"{finding.title}{doubt}", FINDING_TONES[finding.severity])
+    for line in finding.evidence:
+        yield Line("", f"{glyphs.dot} {line}")
+    yield Line("", f"{glyphs.to} {finding.remedy}", Tone.STRONG)
+
+
 def _for(age: Age) -> str:
     least = "at least " if age.basis is AgeBasis.AT_LEAST else ""
     return f"{least}{words.duration(age.seconds)}"
@@ -156,7 +167,7 @@ def _listener(row: Listener, snapshot: Snapshot) -> Iterator[Line]:
     yield Line("LISTENER", words.listener_label(row), Tone.STRONG)
     service = f"  {clean(row.service, 32)} by name" if row.service else ""
     yield Line("", f"{row.port_class} port{service}{_clients_of(row)}")
-    if row.exposed:
+    if row.exposed and row.socket.protocol is Protocol.UDP:
         yield Line("", "exposed: reachable from outside this machine too", Tone.WARNING)
     if row.socket.owner_unknown:
         yield Line("", words.OWNER_UNKNOWN_SENTENCE[row.socket.owner_unknown], Tone.DIM)

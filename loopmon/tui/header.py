@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from loopmon import words
 from loopmon.clean import clean
+from loopmon.findings.kinds import is_pressing
 from loopmon.model import Frame
 
 
@@ -50,24 +51,27 @@ def left_parts(frame: Frame | None) -> list[Part]:
         return parts
     parts.append(Part(words.count(len(snapshot.listeners), "listener"), "bold", 7))
     parts.append(Part(words.count(len(snapshot.connections) - snapshot.in_time_wait, "client"), "bold", 6))
-    if snapshot.findings:
-        parts.append(Part(f"{len(snapshot.findings)} to look at", "bold $text-warning", 9))
+    pressing = sum(map(is_pressing, snapshot.findings))
+    if pressing:
+        parts.append(Part(f"{pressing} to look at", "bold $text-warning", 9))
+    if notes := len(snapshot.findings) - pressing:
+        parts.append(Part(words.count(notes, "note"), "", 3))
     if snapshot.hidden.ipv6_loopback:
         parts.append(Part(f"+{snapshot.hidden.ipv6_loopback} on ::1", "", 5))
     if snapshot.hidden.wildcard:
         parts.append(Part(f"+{snapshot.hidden.wildcard} on wildcards", "", 5))
     network = "127.0.0.0/8 and ::1" if snapshot.scope.ipv6 else "127.0.0.0/8"
-    parts.append(Part(network, "$text-muted", 1))
+    parts.append(Part(network, "$foreground 60%", 1))
     return parts
 
 
 def right_parts(frame: Frame | None, *, paused: bool, silent_s: float | None) -> list[Part]:
     if frame is None:
-        return [Part("reading the sockets", "$text-muted", 8)]
+        return [Part("reading the sockets", "$foreground 60%", 8)]
     parts = [_state(frame, paused=paused, silent_s=silent_s)]
     if frame.snapshot:
-        parts.append(Part(frame.snapshot.source, "$text-muted", 3))
-    parts.append(Part(f"{frame.cpu_percent:.1f}% own cpu", "$text-muted", 2))
+        parts.append(Part(frame.snapshot.source, "$foreground 60%", 3))
+    parts.append(Part(f"{frame.cpu_percent:.1f}% own cpu", "$foreground 60%", 2))
     return parts
 
 

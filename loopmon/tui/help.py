@@ -15,11 +15,12 @@ from textual.widgets import Static
 from loopmon import words
 from loopmon.facts import FLAGS
 from loopmon.filter import KEYS
-from loopmon.tui.glyphs import GONE, NEW, Glyphs
+from loopmon.findings.kinds import KINDS
+from loopmon.tui.glyphs import FINDING, GONE, NEW, Glyphs
 from loopmon.tui.keys import SECTIONS, key_name
 
-KEY_WIDTH = 16
-MEANING_WIDTH = 53
+KEY_WIDTH = 22
+MEANING_WIDTH = 47
 """Fits 80 columns."""
 FILTER_EXAMPLES = (
     ("word", "anywhere in the row; all words must match"),
@@ -30,6 +31,7 @@ FILTER_EXAMPLES = (
 )
 SIGNS = (
     (f"{NEW} new", "appeared in the last seconds"),
+    (f"{FINDING} stopped", "worth looking at: LOOK AT names it, enter explains it"),
     (f"{GONE} gone", "has gone; stays for some seconds"),
     ("≥4s", "at least: it was there when loopmon started"),
     ("was node 4312", "held it until its process let go"),
@@ -66,6 +68,7 @@ def help_text(glyphs: Glyphs) -> Content:
     ]
     keys = ", ".join(f"{key}:" for key in KEYS)
     sections.append(("Filter", [*FILTER_EXAMPLES, ("keys", keys), ("is:", ", ".join(FLAGS))]))
+    sections.append(("Findings (! goes to the next)", [(f"is:{name}", kind.meaning) for name, kind in KINDS.items()]))
     sections.append(("Signs", list(SIGNS)))
     lines: list[Content] = []
     for title, entries in sections:

@@ -28,7 +28,13 @@ APP_BINDINGS = (
     Binding("shift+tab", "app.focus_previous", "Pane before", id="pane-before", show=False, tooltip="the other way"),
     Binding("f", "other_end", "Other end", id="other-end", tooltip="from a client to its server's process"),
     Binding("b", "came_from", "Back", id="back", show=False, tooltip="back to the client that f came from"),
-    Binding("g", "group", "Group", id="group", tooltip="clients by process and server, or one by one"),
+    Binding(
+        "exclamation_mark", "next_finding", "Look at", id="next-finding", key_display="!",
+        tooltip="to the next row that is worth looking at, the worst first",
+    ),
+    Binding("w", "why", "Why", id="why", tooltip="explain this row's port: who answers, what is wrong, what to do"),
+    Binding("W", "ask_why", "Why", id="ask-why", show=False, tooltip="the same for an address or a pasted error"),
+    Binding("g", "group", "Group", id="group", show=False, tooltip="clients by process and server, or one by one"),
     Binding("t", "time_wait", "Show TIME_WAIT", id="time-wait", show=False, tooltip="or hide those connections"),
     Binding("6", "ipv6", "Show ::1", id="ipv6", show=False, tooltip="what is on ::1 only, or hide it again"),
     Binding("p", "pause", "Pause", id="pause", tooltip="hold the screen still; looking goes on"),
@@ -39,11 +45,16 @@ APP_BINDINGS = (
     Binding("ctrl+c", "interrupt", "Interrupt", id="interrupt", show=False, priority=True, tooltip="leave at once"),
 )  # fmt: skip
 
-SECTIONS = {"In a table": TABLE_BINDINGS, "Everywhere": APP_BINDINGS}
+WHY_BINDINGS = (
+    Binding("p", "probe", "Probe", id="probe", tooltip="make one real connection, and say what became of it"),
+    Binding("escape", "dismiss", "Close", id="close-why", key_display="esc", tooltip="back to the tables"),
+)
+
+SECTIONS = {"In a table": TABLE_BINDINGS, "Everywhere": APP_BINDINGS, "In an explanation": WHY_BINDINGS}
 
 _NAMES = {
-    "slash": "/", "question_mark": "?", "escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "ctrl+p": "^p",
-    "ctrl+c": "^c",
+    "slash": "/", "question_mark": "?", "exclamation_mark": "!", "escape": "esc", "pagedown": "pgdn",
+    "pageup": "pgup", "ctrl+p": "^p", "ctrl+c": "^c",
 }  # fmt: skip
 
 

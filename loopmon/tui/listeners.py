@@ -5,7 +5,7 @@ from __future__ import annotations
 from loopmon import words
 from loopmon.age import listener_age
 from loopmon.model import Listener, PortClass, Protocol
-from loopmon.tui.columns import Cell, Column, Tone, process_cell
+from loopmon.tui.columns import Cell, Column, Tone, finding_column, process_cell
 from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.live_table import LiveTable
 from loopmon.tui.view import View
@@ -17,7 +17,7 @@ NO_MATCH = """No listener matches the filter.
 Press escape to drop it."""
 
 
-SPARK_CELLS = 6
+SPARK_CELLS = 5
 
 
 class Listeners(LiveTable[Listener]):
@@ -31,7 +31,7 @@ class Listeners(LiveTable[Listener]):
             self._columns_of_listeners(),
             key=lambda row: row.id,
             glyphs=glyphs,
-            mark=lambda row: view.marks.glyph(row.id),
+            mark=view.mark_of,
             is_gone=lambda row: view.marks.is_gone(row.id),
             id="listeners",
         )
@@ -52,6 +52,8 @@ class Listeners(LiveTable[Listener]):
     def _choose_columns(self) -> None:
         """Queues and traffic only where the source knows them."""
         columns = self._columns_of_listeners()
+        if self._view.finds_rows[0]:
+            columns.insert(3, finding_column(self._view.finding_cell))
         if self._view.knows_queues:
             columns[-1:-1] = self._columns_of_traffic()
         ids = [column.id for column in columns]
@@ -122,7 +124,7 @@ class Listeners(LiveTable[Listener]):
                 "PROJECT",
                 lambda row: Cell(words.project_of((o.process for o in row.socket.owners), view.processes)),
                 lambda row: words.project_of((o.process for o in row.socket.owners), view.processes) or None,
-                width=7,
+                width=8,
                 grow=3,
                 most=24,
                 keep=5,
@@ -132,7 +134,7 @@ class Listeners(LiveTable[Listener]):
                 "CLIENTS",
                 self._clients,
                 lambda row: row.connections,
-                width=7,
+                width=8,
                 grow=1,
                 most=11,
                 right=True,

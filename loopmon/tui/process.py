@@ -9,14 +9,16 @@ from textual.widgets import Static
 
 from loopmon.model import ProcessId, Snapshot
 from loopmon.tui.columns import Tone
-from loopmon.tui.drill_down import Line, Subject, dealings_of, describe, title_of
+from loopmon.tui.drill_down import Line, dealings_of, describe, title_of
 from loopmon.tui.glyphs import Glyphs
+from loopmon.tui.labelled import labelled
+from loopmon.tui.subject import Subject
 from loopmon.tui.view import View
 
 STYLES = {
     Tone.PLAIN: "",
     Tone.STRONG: "bold",
-    Tone.DIM: "$text-muted",
+    Tone.DIM: "$foreground 60%",
     Tone.GOOD: "$text-success",
     Tone.WARNING: "$text-warning",
     Tone.BAD: "$text-error",
@@ -76,11 +78,9 @@ class ProcessPane(VerticalScroll, can_focus=True):
         return self._dealings
 
     def _content(self, lines: list[Line]) -> Content:
-        room = max(20, self.scrollable_content_region.width - LABEL_WIDTH)
-        drawn: list[Content] = []
-        for line in lines:
-            body = Content(line.text).stylize(STYLES[line.tone]) if line.tone is not Tone.PLAIN else Content(line.text)
-            for number, part in enumerate(body.wrap(room) or [Content("")]):
-                label = line.label if number == 0 else ""
-                drawn.append(Content.assemble((label.ljust(LABEL_WIDTH), "$text-accent bold"), part))
-        return Content("\n").join(drawn)
+        width = self.scrollable_content_region.width
+        return labelled(((line.label, _styled(line)) for line in lines), LABEL_WIDTH, width)
+
+
+def _styled(line: Line) -> Content:
+    return Content(line.text) if line.tone is Tone.PLAIN else Content(line.text).stylize(STYLES[line.tone])

@@ -6,6 +6,7 @@ from textual.theme import BUILTIN_THEMES
 
 from loopmon.exit_status import ExitStatus
 from loopmon.filter import Filter
+from loopmon.findings import Judge
 from loopmon.model import Scope
 from loopmon.observe.monitor import Monitor
 from loopmon.sources import Source
@@ -22,7 +23,7 @@ def run_app(source: Source, *, interval_s: float, scope: Scope, wanted: Filter, 
     log_to_file()
     last_resort = LastResort(ExitStatus.INTERRUPTED)
     app = LoopmonApp(
-        lambda on_frame: Monitor(source, on_frame, interval_s=interval_s, scope=scope),
+        lambda on_frame: Monitor(source, on_frame, interval_s=interval_s, scope=scope, judge=Judge().judge),
         scope=scope,
         wanted=wanted,
         glyphs=glyphs_for(),

@@ -61,7 +61,7 @@ class Ticker(Static):
             held = words.count(self._held_back, "change")
             text = Content.styled(f" Paused. {held} since; p goes on.", "$text-warning")
         else:
-            text = Content.styled(f" {self._last}", "$text-muted")
+            text = Content.styled(f" {self._last}", "$foreground 60%")
         if text != self._drawn:
             self._drawn = text
             self.update(text, layout=False)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from loopmon import words
 from loopmon.clean import clean
 from loopmon.filter import Filter
-from loopmon.model import Connection, Frame, Listener, ProcessId, Rate, Snapshot, Status
+from loopmon.findings.kinds import KINDS, is_pressing
+from loopmon.model import (
+    ChangeKind,
+    Connection,
+    Finding,
+    FindingId,
+    Frame,
+    Listener,
+    ProcessId,
+    Rate,
+    Severity,
+    Snapshot,
+    Status,
+)
 from loopmon.tui.columns import Cell, Tone
+from loopmon.tui.glyphs import FINDING
 from loopmon.tui.marks import Marks
 
+FINDING_TONES = {Severity.PROBLEM: Tone.BAD, Severity.WARNING: Tone.WARNING, Severity.NOTE: Tone.DIM}
 VERDICTS_S = 5.0
 """How long a row's answer to the filter is kept while the row itself is unchanged: its process's name,
 project or age may have changed meanwhile."""
@@ -26,12 +42,17 @@ class View:
     """Why the last look failed."""
     marks: Marks = field(default_factory=Marks)
     wanted: Filter = field(default_factory=Filter)
+    formerly: dict[int, str] = field(default_factory=dict)
+    """By port: who listened there last, of those that have let go."""
     time_wait: bool = True
     grouped: bool = False
     knows_queues: bool = False
     """Whether the source tells of queues: one that does so once does so always."""
     knows_bytes: bool = False
     """Whether it counts bytes and times."""
+    _findings: dict[str, list[Finding]] = field(default_factory=dict)
+    """By subject."""
+    _found: tuple[Finding, ...] = ()
     _verdicts: dict[str, tuple[Listener | Connection, bool]] = field(default_factory=dict)
     _verdicts_until: float = 0.0
 
@@ -42,11 +63,20 @@ class View:
             return False
         renamed = self.snapshot is not None and _names(self.processes) != _names(frame.snapshot.processes)
         self.snapshot = frame.snapshot
+        if frame.snapshot.findings is not self._found:
+            self._found = frame.snapshot.findings
+            self._findings = {}
+            for finding in self._found:
+                self._findings.setdefault(finding.subject, []).append(finding)
         self.knows_queues |= any(row.socket.recv_queue is not None for row in frame.snapshot.listeners)
         self.knows_bytes = self.knows_bytes or any(
             row.client.socket and row.client.socket.rtt_us is not None for row in frame.snapshot.connections
         )
         self.marks.update(frame.changes, frame.snapshot.taken_at)
+        for change in frame.changes:
+            if change.kind is ChangeKind.CLOSED and isinstance(change.subject, Listener):
+                who = words.owners_label(change.subject.socket, frame.snapshot.processes)
+                self.formerly[change.subject.laddr.port] = f"{who} (until {datetime.fromtimestamp(change.at):%H:%M:%S})"
         return renamed
 
     def waiting_text(self) -> str:
@@ -86,6 +116,34 @@ class View:
             rows = [row for row in rows if row.status is not Status.TIME_WAIT or self.marks.has_changed(row.id)]
         return [row for row in rows if self._passes(row, self.snapshot)] if self.wanted else rows
 
+    def findings_on(self, row: Listener | Connection) -> list[Finding]:
+        """What was found about a row, or about the process that holds it, the worst first."""
+        if not self._findings:
+            return []
+        found = list(self._findings.get(f"{type(row).__name__.lower()}:{row.id}", ()))
+        for identity in _blamed(row):
+            found += self._findings.get(f"process:{identity.pid}", ())
+        return found
+
+    @property
+    def finds_rows(self) -> tuple[bool, bool]:
+        """Whether something that a column should say was found about a listener, and about a connection."""
+        subjects = {finding.subject.partition(":")[0] for finding in self._found if finding.id is not FindingId.EXPOSED}
+        return bool(subjects & {"listener", "process"}), bool(subjects & {"connection", "process"})
+
+    def mark_of(self, row: Listener | Connection) -> str:
+        """New or gone, else whether it is worth looking at."""
+        known = self.marks.glyph(row.id)
+        return known or (FINDING if any(map(is_pressing, self.findings_on(row))) else "")
+
+    def finding_cell(self, row: Listener | Connection) -> Cell:
+        """What was found, in a word, and how much more; the address says itself that it is exposed."""
+        found = [finding for finding in self.findings_on(row) if finding.id is not FindingId.EXPOSED]
+        if not found:
+            return Cell("")
+        more = f" +{len(found) - 1}" if len(found) > 1 else ""
+        return Cell(f"{KINDS[found[0].id].word}{more}", FINDING_TONES[found[0].severity])
+
     def rate_of(self, row_id: str) -> Rate | None:
         return self.snapshot.rates.get(row_id) if self.snapshot else None
 
@@ -110,6 +168,16 @@ class View:
         verdict = self.wanted.matches(row, snapshot)
         self._verdicts[row.id] = (row, verdict)
         return verdict
+
+
+def _blamed(row: Listener | Connection) -> Iterator[ProcessId]:
+    """Whose findings stand on a row: a listener's holders, and who does not close a connection."""
+    if isinstance(row, Listener):
+        yield from dict.fromkeys(owner.process for owner in row.socket.owners)
+        return
+    for end in (row.client, row.server):
+        if end.socket and end.socket.status is Status.CLOSE_WAIT:
+            yield from (owner.process for owner in end.owners)
 
 
 def _names(processes: words.Processes) -> dict[ProcessId, tuple[str, str | None]]:
