@@ -111,6 +111,7 @@ class Socket:
     bytes_sent: int | None = None
     bytes_received: int | None = None
     rtt_us: int | None = None
+    """None also as long as nothing has answered."""
     retransmits: int | None = None
     active_at: float | None = None
     """When data last went either way, in seconds since the epoch."""

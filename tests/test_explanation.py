@@ -161,6 +161,13 @@ def test_the_firewall_is_told_as_far_as_it_is_known() -> None:
     assert line(drops(3001)) == "firewall  no rule that is understood concerns it"
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_became_of_a_connection_comes_first_with_its_time(outcome: Outcome) -> None:
+    found = answer("3000", SERVER_SOCKET, outcome=outcome, error="no such luck")
+    assert found.sections[0].title == "PROBE"
+    assert section(found, "PROBE").endswith(", after 0.2 ms (no such luck)")
+
+
 def test_what_keeps_a_server_from_the_port_is_named() -> None:
     lines = section(answer("3000", SERVER_SOCKET, binds=TAKEN), "BIND").splitlines()
     assert lines[0] == "127.0.0.1  no: node 4312 listens on 127.0.0.1:3000"
@@ -210,7 +217,7 @@ def test_the_data_holds_all_that_is_known() -> None:
         "address": "127.0.0.1", "free": False, "needs_reuse": None, "reason": "the port is in use",
     }  # fmt: skip
     assert found["probe"] == {"outcome": "failed", "took_ms": 0.25, "error": "no"}
-    assert set(found["sections"]) == {"number", "answers", "fails", "bind"}
+    assert set(found["sections"]) == {"probe", "number", "answers", "fails", "bind"}
 
 
 # Names from outside

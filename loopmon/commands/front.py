@@ -101,7 +101,7 @@ def run(args: Sequence[str] | None = None) -> int:
         # click's own way out: of shell completion, else of a pipe whose reader has seen enough.
         return int(end.code or 0) if COMPLETION_VARIABLE in os.environ else ExitStatus.OK
     except click.NoSuchOption as error:
-        hint = "" if error.option_name.startswith("--") else "; to exclude a word put -- before the filter"
+        hint = "" if error.option_name.startswith("--") else "; put -- before words that begin with -"
         return _fail(ExitStatus.USAGE, f"{error.format_message().rstrip('.')}{hint}")
     except click.ClickException as error:
         return _fail(ExitStatus.USAGE, error.format_message())

@@ -14,6 +14,7 @@ from loopmon.clean import clean
 from loopmon.findings.make import label, on_listener
 from loopmon.findings.scene import Scene
 from loopmon.model import Certainty, Finding, FindingId, Listener, Process, Protocol, Ties
+from loopmon.units import service_of
 
 IDLE_S = 2 * 3600.0
 """With no client for so long, as far as loopmon has looked on."""
@@ -21,11 +22,6 @@ DELETED = " (deleted)"
 """What the kernel writes behind the path of something that has been removed (proc(5))."""
 
 _TERMINAL = re.compile(r"/dev/(pts/|tty)\S*")
-_SERVICE = re.compile(r"/[^/]+\.service(?=/|$)")
-_TERMINALS_SERVICES = re.compile(
-    r"/(user@\d+|gnome-terminal|.*(konsole|terminal|kitty|ptyxis|kgx|ghostty|alacritty|wezterm)).*\.service$", re.I
-)
-"""Services whose children are what somebody typed."""
 _OUTLIVES = re.compile(r"tmux|screen|zellij|mosh-server|code-server|[a-z]+-agent|dbus-daemon", re.I)
 """Programs that outlive their terminal on purpose, by name."""
 _EDITOR = re.compile(r"/\.(vscode|cursor|windsurf|vscodium)-server/|/JetBrains/")
@@ -85,8 +81,7 @@ def is_accused(process: Process, signs: dict[Sign, str | None]) -> bool:
 
 def is_intended(process: Process) -> bool:
     """A service, in a container of its own, or one of the programs that outlive their terminal on purpose."""
-    services = _SERVICE.findall(process.ties.cgroup or "")
-    if process.ties.container or (services and not _TERMINALS_SERVICES.match(services[-1])):
+    if process.ties.container or service_of(process.ties.cgroup):
         return True
     return bool(_OUTLIVES.match(process.name) or any(_EDITOR.search(word) for word in process.cmdline or ()))
 

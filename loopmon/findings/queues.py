@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from loopmon import words
 from loopmon.findings.make import inspect, label, on_listener
 from loopmon.findings.scene import Scene
-from loopmon.model import Certainty, Connection, Finding, FindingId, Listener, Protocol, Severity
+from loopmon.model import Certainty, Connection, Finding, FindingId, Listener, Process, Protocol, Severity
 
 MIN_WAIT_S = 2.0
 """A server that is only busy takes its clients within this time, as a rule."""
@@ -19,7 +19,7 @@ def stopped(scene: Scene) -> Iterator[Finding]:
     """As long as one holder runs, it can accept."""
     for row in scene.snapshot.listeners:
         holders = scene.holders(row.socket)
-        if holders and all(process.status in STOPPED for process in holders):
+        if _is_stopped(holders):
             top = (scene.top_holders(row.socket) or holders)[0]
             waiting = row.socket.recv_queue if row.socket.protocol is Protocol.TCP else 0
             yield on_listener(
@@ -28,7 +28,7 @@ def stopped(scene: Scene) -> Iterator[Finding]:
                 f"{label(top)} is stopped: clients connect and wait",
                 "its state is T, as after Ctrl-Z; the kernel goes on accepting for it until the backlog is full",
                 *([f"{words.count(waiting, 'client')} waiting"] if waiting else []),
-                remedy=f"fg in its terminal, or kill -CONT {top.id.pid}",
+                remedy=f"{'fg in its terminal, or ' if top.tty else ''}kill -CONT {top.id.pid}",
                 severity=Severity.PROBLEM,
             )
 
@@ -37,6 +37,8 @@ def not_accepting(scene: Scene) -> Iterator[Finding]:
     """The same clients wait at two looks, and nobody was taken in between."""
     accepted_at = scene.accepted_at()
     for row in scene.snapshot.listeners:
+        if _is_stopped(scene.holders(row.socket)):
+            continue  # that is the reason, and said already
         waiting = scene.census.waiting.get(row.id, [])
         again = [connection for connection in waiting if connection.id in scene.past.waiting]
         oldest_s = max((waited_s(connection, scene.now) for connection in again), default=0.0)
@@ -54,6 +56,10 @@ def not_accepting(scene: Scene) -> Iterator[Finding]:
             severity=Severity.PROBLEM,
             certainty=Certainty.LIKELY,
         )
+
+
+def _is_stopped(holders: list[Process]) -> bool:
+    return bool(holders) and all(process.status in STOPPED for process in holders)
 
 
 def backlog_full(scene: Scene) -> Iterator[Finding]:

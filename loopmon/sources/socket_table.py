@@ -93,7 +93,7 @@ def to_socket(row: wire.Row, number: int, taken_at: float) -> Socket:
         send_queue=row.wqueue,
         bytes_sent=info.payload_sent if info else None,
         bytes_received=max(0, info.bytes_received - (row.status in _HEARD_FIN)) if info else None,
-        rtt_us=info.rtt_us if info else None,
+        rtt_us=(info.rtt_us or None) if info else None,
         retransmits=info.total_retrans if info else None,
         active_at=taken_at - min(info.last_data_sent_ms, info.last_data_recv_ms) / 1000 if info else None,
         expires_at=taken_at + row.expires_ms / 1000 if row.status is Status.TIME_WAIT and row.expires_ms else None,

@@ -10,7 +10,7 @@ from functools import cached_property
 from loopmon import words
 from loopmon.actions.bind import Bind
 from loopmon.actions.probe import Probe
-from loopmon.address import is_loopback, unmap
+from loopmon.address import WILDCARDS, is_loopback, unmap
 from loopmon.machine import Machine
 from loopmon.model import Connection, Endpoint, Finding, FindingId, Listener, Protocol, Snapshot, Status
 from loopmon.why.holding import reaches, servers
@@ -46,6 +46,12 @@ class Case:
         if host is not None and is_localhost(host):
             return (self.machine.localhost if self.machine else ()) or ("127.0.0.1",)
         return (_loopback(host) or "127.0.0.1",)
+
+    @property
+    def names_another_machine(self) -> bool:
+        """The host is neither loopback nor a wildcard; what is explained then is this machine's own port."""
+        host = (self.target.host or "").strip("[]")
+        return bool(host) and host not in {*WILDCARDS, "*"} and not is_localhost(host) and _loopback(host) is None
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from loopmon import words
 from loopmon.actions.bind import Bind
+from loopmon.actions.probe import Outcome, Probe
 from loopmon.clean import clean
 from loopmon.firewall import blocks
 from loopmon.model import Endpoint, FindingId, Listener, PortClass, Socket
@@ -21,11 +22,26 @@ _CLASSES = {
     PortClass.REGISTERED: "a registered port (IANA: 1024-49151)",
     PortClass.DYNAMIC: "a dynamic port (IANA: 49152-65535)",
 }
+_OUTCOMES = {
+    Outcome.TAKEN: "accepted, and taken by the server",
+    Outcome.NOT_TAKEN: "accepted by the kernel, but no process takes it",
+    Outcome.CONNECTED: "accepted; whether a process took it cannot be told",
+    Outcome.CLOSED: "accepted, and closed by the server at once",
+    Outcome.RESET: "accepted, and reset by the server at once",
+    Outcome.REFUSED: "refused",
+    Outcome.TIMED_OUT: "timed out",
+    Outcome.SELF: "connected to itself: nobody listens there",
+    Outcome.UNREACHABLE: "unreachable",
+    Outcome.NOT_PERMITTED: "not permitted",
+    Outcome.NO_PORTS: "no client port is left for it",
+    Outcome.FAILED: "could not be made",
+}
 _QUEUE_TROUBLES = (FindingId.STOPPED, FindingId.BACKLOG_FULL, FindingId.NOT_ACCEPTING)
 
 
 def explain(case: Case) -> Answer:
-    sections = [
+    sections = [Section("PROBE", (_probed(case.probe),))] if case.probe else []
+    sections += [
         Section("NUMBER", tuple(_number(case))),
         Section("ANSWERS", tuple(_answers(case))),
         Section("FAILS", tuple(_failures(case))),
@@ -35,6 +51,13 @@ def explain(case: Case) -> Answer:
     return Answer(judge(case), tuple(sections))
 
 
+def _probed(probe: Probe) -> Line:
+    """What became of the connection that was asked for."""
+    good = probe.outcome in {Outcome.TAKEN, Outcome.CONNECTED}
+    said = f"{_OUTCOMES[probe.outcome]}, after {probe.took_ms:.1f} ms"
+    return Line(f"{said} ({clean(probe.error)})" if probe.error else said, Weight.GOOD if good else Weight.BAD)
+
+
 def _number(case: Case) -> Iterator[Line]:
     low, high = case.snapshot.ports.ephemeral
     kind = port_class(case.port, case.snapshot.ports.ephemeral)
@@ -42,6 +65,9 @@ def _number(case: Case) -> Iterator[Line]:
         yield Line(f"inside this system's ephemeral range {low}-{high}: given to clients that ask for any port")
     else:
         yield Line(f"{_CLASSES[kind]}, outside of this system's ephemeral range {low}-{high}")
+    if case.names_another_machine:
+        elsewhere = clean(case.target.host or "", 80)
+        yield Line(f"{elsewhere} is not a loopback address: this is about 127.0.0.1 on this machine", Weight.WARNING)
     service = case.snapshot.ports.services.get((case.port, case.protocol))
     if service:
         yield Line(f"{clean(service)} by name in this system's list of services")

@@ -24,5 +24,7 @@ def inquire(target: Target, snapshot: Snapshot, formerly: str | None = None) -> 
 
 
 def connect(case: Case) -> Case:
-    """The same case with one real connection made; takes up to some seconds."""
+    """The same case with one real connection made; takes up to some seconds. UDP has none to make."""
+    if case.target.is_udp:
+        return case
     return replace(case, probe=probe(Endpoint(case.addresses[0], case.port)))

@@ -36,6 +36,7 @@ _MEANT = re.compile(r"upstream: ?[\"']?\Z|(?:->|=>|→) ?\Z", re.IGNORECASE)
 _NOT_MEANT = re.compile(
     r"(?:\bclient|\bhost|\breferrer|\blocal|\bserver|\bfrom|\bpeer) ?[:(]? ?[\"']?\Z", re.IGNORECASE
 )
+_LOGIN = re.compile(r"//[^/@\s]{1,256}@")
 _RESOLVER = re.compile(r"\blookup \S{1,253} on \Z", re.IGNORECASE)
 """Go names the server that was asked for a name; nobody asks about that one."""
 _UDP = re.compile(r"(?<![a-z])udp", re.IGNORECASE)
@@ -138,7 +139,8 @@ def _symptom(piece: Candidate, said: list[Mention], lines: _Lines) -> Symptom | 
 
 
 def _quote(text: str, piece: Candidate) -> str:
-    return " ".join(text[piece.start : piece.end].split())
+    """Without the user and password that a URL may have in it."""
+    return _LOGIN.sub("//", " ".join(text[piece.start : piece.end].split()))
 
 
 def _others(text: str, taken: Candidate, usable: Iterable[Candidate]) -> tuple[str, ...]:
