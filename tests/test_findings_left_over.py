@@ -59,7 +59,7 @@ def test_each_sign_that_is_there_is_named_and_counted() -> None:
         "its program, /usr/bin/node, is deleted",
         "no client for 2h",
     )
-    assert finding.remedy == f"if nobody needs node {SERVER}: kill {SERVER}"
+    assert finding.remedy == f"if nobody needs node {SERVER}: x, or loopmon stop 3000"
 
 
 def test_signs_that_could_not_be_looked_for_are_not_counted() -> None:

@@ -50,7 +50,7 @@ def test_a_server_whose_terminal_was_closed_is_left_over(strays: Strays) -> None
     assert finding.evidence[0] == f"its terminal, {name}, is closed"
     assert finding.evidence[1] == f"the shell of its session, {terminal.pid}, has ended"
     assert "whoever started it has ended" in finding.evidence[2]
-    assert finding.remedy.endswith(f"kill {server.pid}")
+    assert f" {server.pid}: x, or loopmon stop " in finding.remedy
 
 
 def test_an_orphan_is_left_over(strays: Strays) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from loopmon.machine import unprivileged_start
 from loopmon.model import Endpoint
 
+IN_USE = "the port is in use"
 EVERYWHERE = ("127.0.0.1", "0.0.0.0", "::1", "::")
 """Where servers bind; the answers differ, as each is in the way of others only."""
 
@@ -74,7 +75,7 @@ def _needs_reuse(ip: str, port: int) -> bool | None:
 
 def _reason(error: OSError, ip: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "the port is in use"
+        return IN_USE
     if error.errno == errno.EACCES:
         start = unprivileged_start()
         if start is not None and port < start:

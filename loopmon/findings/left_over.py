@@ -110,6 +110,6 @@ def _finding(row: Listener, process: Process, signs: dict[Sign, str | None]) -> 
         FindingId.LEFT_OVER,
         f"looks left over ({len(evidence)} of {len(signs)} signs)",
         *evidence,
-        remedy=f"if nobody needs {label(process)}: kill {process.id.pid}",
+        remedy=f"if nobody needs {label(process)}: x, or loopmon stop {row.laddr.port}",
         certainty=Certainty.LIKELY if sure else Certainty.POSSIBLE,
     )

@@ -47,6 +47,17 @@ class Case:
             return (self.machine.localhost if self.machine else ()) or ("127.0.0.1",)
         return (_loopback(host) or "127.0.0.1",)
 
+    def place(self, ip: str | None = None) -> str:
+        """The port at an address, by default at the one that was asked for."""
+        return words.endpoint(Endpoint(ip or self.addresses[0], self.port))
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """What became of the connection that was made, if one was."""
+        if self.probe is None:
+            return ()
+        return (f"a connection just made from here: {self.probe.outcome}, after {self.probe.took_ms:.1f} ms",)
+
     @property
     def names_another_machine(self) -> bool:
         """The host is neither loopback nor a wildcard; what is explained then is this machine's own port."""
