@@ -155,12 +155,12 @@ def test_the_table_of_this_machine_has_the_server_and_the_client(zoo: Zoo) -> No
     name = psutil.Process(serving.pid).name()
     title, row = listeners.splitlines()
     assert title.split() == [
-        "PORT", "ADDRESS", "PROCESS", "PROJECT", "BRANCH", "CLIENTS", "AGE", "EXPOSED", "COMMAND",
+        "PORT", "ADDRESS", "PROCESS", "PROJECT", "BRANCH", "CLIENTS", "AGE", "EXPOSED", "FINDINGS", "COMMAND",
     ]  # fmt: skip
     assert row.split()[:4] == [str(server.port), "127.0.0.1", name, str(serving.pid)]
     assert row.endswith("--as server")
     title, row = connections.splitlines()
-    assert title.split() == ["FROM", "PROCESS", "TO", "PROCESS", "STATE"]
+    assert title.split() == ["FROM", "PROCESS", "TO", "PROCESS", "STATE", "FINDINGS"]
     assert row.split() == [
         f"127.0.0.1:{client.port}", name, str(calling.pid),
         f"127.0.0.1:{server.port}", name, str(serving.pid), "ESTABLISHED",

@@ -42,7 +42,7 @@ def test_as_text_each_finding_says_where_what_was_seen_and_what_to_do(left_over:
     assert lines[1].startswith("  looks left over (1 of ")
     assert lines[2] == f"  its folder, {tmp_path / 'shop'}, is deleted"
     assert lines[3].startswith("  -> if nobody needs ")
-    assert lines[3].endswith(f": kill {left_over.pid}")
+    assert lines[3].endswith(f" {left_over.pid}: x, or loopmon stop {left_over.port}")
 
 
 def test_as_json_a_finding_has_its_fields_and_its_listener(left_over: Stray) -> None:

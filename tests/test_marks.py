@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 from making import NOW, both_ends, connection, end, listener, listening, quick
 
-from loopmon.model import Change, ChangeKind, Connection, Listener
+from loopmon.model import Change, ChangeKind, Connection, Listener, Status
 from loopmon.tui.marks import SHOWN_S, Marks
 
 API = listener(listening("127.0.0.1:3000", 4312))
@@ -50,6 +52,13 @@ def test_another_state_or_owner_changes_a_row_without_a_sign() -> None:
     assert marks.has_changed(CLIENT.id)
     assert marks.has_changed(API.id)
     assert marks.glyph(CLIENT.id) == marks.word(API.id) == ""
+
+
+def test_the_end_of_time_wait_is_no_news() -> None:
+    near, far = both_ends("127.0.0.1:49342", "127.0.0.1:3000")
+    over = connection(*(end(f"{s.laddr.ip}:{s.laddr.port}", replace(s, status=Status.TIME_WAIT)) for s in (near, far)))
+    assert told((ChangeKind.CLOSED, over)).gone_connections() == []
+    assert told((ChangeKind.OPENED, over)).is_new(over.id)
 
 
 @quick

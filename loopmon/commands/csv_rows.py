@@ -33,6 +33,7 @@ COLUMNS = (
     "owner_unknown",
     "age_s",
     "cmdline",
+    "findings",
 )
 """Of a connection, ``address`` to ``process`` are the client end and ``peer_`` is the server end."""
 
@@ -55,6 +56,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> Iterator[tuple[str, obj
     yield from _holder(socket.owners, snapshot)
     yield from (("exposed", str(listener.exposed).lower()), ("connections", listener.connections))
     yield "owner_unknown", socket.owner_unknown
+    yield "findings", _findings(f"listener:{listener.id}", snapshot)
     age = listener_age(listener, snapshot.taken_at)
     yield "age_s", None if age.basis is AgeBasis.AT_LEAST else round(age.seconds)
 
@@ -67,6 +69,7 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[tuple[st
     yield from _holder(client.owners, snapshot)
     yield from ((f"peer_{key}", value) for key, value in _holder(server.owners, snapshot) if key in {"pid", "process"})
     yield "owner_unknown", client.socket.owner_unknown if client.socket else None
+    yield "findings", _findings(f"connection:{connection.id}", snapshot)
 
 
 def _process(process: Process, snapshot: Snapshot) -> Iterator[tuple[str, object]]:
@@ -74,6 +77,12 @@ def _process(process: Process, snapshot: Snapshot) -> Iterator[tuple[str, object
     yield from (("kind", "process"), ("pid", process.id.pid), ("status", process.status))
     yield from _details(process)
     yield "age_s", None if age_s is None else round(age_s)
+    yield "findings", _findings(f"process:{process.id.pid}", snapshot)
+
+
+def _findings(subject: str, snapshot: Snapshot) -> str:
+    """Their ids, with a space between."""
+    return " ".join(found.id for found in snapshot.findings if found.subject == subject)
 
 
 def _holder(owners: tuple[Owner, ...], snapshot: Snapshot) -> Iterator[tuple[str, object]]:

@@ -8,12 +8,13 @@ from loopmon import words
 from loopmon.age import listener_age, process_age
 from loopmon.clean import clean
 from loopmon.commands.selection import Selection
-from loopmon.model import Connection, Listener, Process, Snapshot
+from loopmon.findings.kinds import KINDS
+from loopmon.model import Connection, FindingId, Listener, Process, Snapshot
 
 Cells = tuple[str, ...]
 
-LISTENER_TITLES = ("PORT", "ADDRESS", "PROCESS", "PROJECT", "BRANCH", "CLIENTS", "AGE", "EXPOSED", "COMMAND")
-CONNECTION_TITLES = ("FROM", "PROCESS", "TO", "PROCESS", "STATE")
+LISTENER_TITLES = ("PORT", "ADDRESS", "PROCESS", "PROJECT", "BRANCH", "CLIENTS", "AGE", "EXPOSED", "FINDINGS", "COMMAND")
+CONNECTION_TITLES = ("FROM", "PROCESS", "TO", "PROCESS", "STATE", "FINDINGS")
 PROCESS_TITLES = ("PID", "PROCESS", "USER", "PROJECT", "BRANCH", "STATUS", "AGE", "COMMAND")
 RIGHT_ALIGNED = frozenset({"PORT", "CLIENTS", "AGE", "PID"})
 
@@ -56,6 +57,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> Cells:
         str(listener.connections),
         words.age(listener_age(listener, snapshot.taken_at)),
         "exposed" if listener.exposed else "",
+        _look_at(f"listener:{listener.id}", snapshot),
         words.command_line(holder) if holder else "",
     )
 
@@ -68,7 +70,14 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Cells:
         words.endpoint(server.addr),
         words.end_label(server, snapshot.processes),
         words.state(connection),
+        _look_at(f"connection:{connection.id}", snapshot),
     )
+
+
+def _look_at(subject: str, snapshot: Snapshot) -> str:
+    """What was found, in words; that it is exposed stands in a column of its own."""
+    found = [each for each in snapshot.findings if each.subject == subject and each.id is not FindingId.EXPOSED]
+    return ", ".join(KINDS[each.id].word for each in found)
 
 
 def _process(process: Process, snapshot: Snapshot) -> Cells:

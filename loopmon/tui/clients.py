@@ -131,7 +131,7 @@ class Clients(LiveTable[Row]):
         return [
             Column("from", "FROM", self._from, lambda row: one(row).client.addr.port, width=6, right=True, keep=9),
             self._process_column("PROCESS"),
-            Column("to", "TO", self._to, self._to_order, width=20, grow=3, most=34, keep=8),
+            Column("to", "TO", self._to, self._to_order, width=18, grow=3, most=34, keep=8),
             Column(
                 "state",
                 "STATE",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from loopmon.model import Change, ChangeKind, Connection, Listener
+from loopmon.model import Change, ChangeKind, Connection, Listener, Status
 from loopmon.tui.glyphs import GONE, NEW
 
 Row = Listener | Connection
 
 SHOWN_S = 5.0
 """How long a mark stays."""
+
+
+def is_news(change: Change) -> bool:
+    """A connection was over when it went into TIME_WAIT: that the kernel forgets it a minute later is none."""
+    over = isinstance(change.subject, Connection) and change.subject.status is Status.TIME_WAIT
+    return not (over and change.kind is ChangeKind.CLOSED)
 
 
 class Marks:
@@ -23,7 +29,7 @@ class Marks:
 
     def update(self, changes: Iterable[Change], now: float) -> None:
         """Take in what changed and forget what has been marked for long enough."""
-        for change in changes:
+        for change in filter(is_news, changes):
             key, until = change.subject.id, change.at + SHOWN_S
             if change.kind is ChangeKind.CLOSED:
                 self._new.pop(key, None)

@@ -11,6 +11,7 @@ from textual.widgets import Static
 from loopmon import words
 from loopmon.clean import clean
 from loopmon.model import Change, ChangeKind, Listener
+from loopmon.tui.marks import is_news
 
 NOTE_S = 4.0
 """How long an action's note stays before the last change shows again."""
@@ -29,6 +30,7 @@ class Ticker(Static):
 
     def tell(self, changes: tuple[Change, ...], processes: words.Processes) -> None:
         """Show the change that matters most among those of one frame: a listener's before a client's."""
+        changes = tuple(filter(is_news, changes))
         if not changes:
             return
         change = max(changes, key=lambda c: (isinstance(c.subject, Listener), c.kind is not ChangeKind.STATUS))
