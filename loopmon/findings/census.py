@@ -33,7 +33,9 @@ class Census:
     client_ports: Mapping[Destination, int] = field(default_factory=dict)
     """How many ephemeral ports are in use for one destination, those in TIME_WAIT included."""
     odd_clients: tuple[Connection, ...] = ()
-    """Connected to themselves, or from a port that is not an ephemeral one."""
+    """Connected to themselves, or from a well-known port."""
+    registered_clients: Mapping[int, Connection] = field(default_factory=dict)
+    """By client port, of those that are neither ephemeral nor well-known; one of each."""
 
 
 def take_census(connections: Iterable[Connection]) -> Census:
@@ -42,6 +44,7 @@ def take_census(connections: Iterable[Connection]) -> Census:
     close_wait: defaultdict[ProcessId, list[Socket]] = defaultdict(list)
     unread: list[tuple[Connection, End]] = []
     odd: list[Connection] = []
+    registered: dict[int, Connection] = {}
     ports: Counter[tuple[str, Endpoint]] = Counter()
     for connection in connections:
         client, server = connection.client, connection.server
@@ -50,8 +53,10 @@ def take_census(connections: Iterable[Connection]) -> Census:
                 ports[client.addr[0], server.addr] += 1
             if client.addr == server.addr:
                 odd.append(connection)
-        else:
+        elif client.addr == server.addr or client.port_class is PortClass.WELL_KNOWN:
             odd.append(connection)
+        else:
+            registered[client.addr[1]] = connection
         for end in (client, server) if client.addr != server.addr else (client,):
             found = end.socket
             if found is None:
@@ -68,6 +73,5 @@ def take_census(connections: Iterable[Connection]) -> Census:
             and accepting.status in _MAY_WAIT
         ):
             waiting[connection.listener_id].append(connection)
-    return Census(
-        waiting, close_wait, tuple(unread), {Destination(*key): count for key, count in ports.items()}, tuple(odd)
-    )
+    destinations = {Destination(*key): count for key, count in ports.items()}
+    return Census(waiting, close_wait, tuple(unread), destinations, tuple(odd), registered)

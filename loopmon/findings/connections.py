@@ -107,13 +107,15 @@ def bound_not_listening(scene: Scene) -> Iterator[Finding]:
 def port_stolen(scene: Scene) -> Iterator[Finding]:
     """Connected to itself, or from a port that a server has had or that is well known."""
     listening = {row.laddr.port for row in scene.every_listener()}
-    for connection in scene.census.odd_clients:
+    registered = scene.census.registered_clients
+    lost = (registered[port] for port in scene.past.served if port in registered)
+    for connection in (*scene.census.odd_clients, *lost):
         if connection.status is Status.TIME_WAIT:
             continue
         client = connection.client
         port = client.addr.port
-        who = words.end_label(client, scene.snapshot.processes)
         if client.addr == connection.server.addr:
+            who = words.end_label(client, scene.snapshot.processes)
             yield on_connection(
                 connection,
                 FindingId.PORT_STOLEN,
@@ -124,6 +126,7 @@ def port_stolen(scene: Scene) -> Iterator[Finding]:
                 severity=Severity.PROBLEM,
             )
         elif port not in listening and (reason := _wanted(scene, connection)):
+            who = words.end_label(client, scene.snapshot.processes)
             yield on_connection(
                 connection,
                 FindingId.PORT_STOLEN,
