@@ -170,6 +170,6 @@ async def test_without_utf8_only_ascii_is_drawn() -> None:
 async def test_an_unknown_key_does_nothing() -> None:
     async with on_stage(size=NARROW) as stage:
         before = screen_text(stage.app)
-        await stage.press("x", "f5", "ctrl+t", "z", "1")
+        await stage.press("v", "f5", "ctrl+t", "z", "1")
         assert screen_text(stage.app) == before
         assert isinstance(stage.app, LoopmonApp)

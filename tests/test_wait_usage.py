@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
+from loopmon.commands.duration import Duration
 from loopmon.commands.front import run
-from loopmon.commands.wait import Duration
 from loopmon.exit_status import ExitStatus
 
 WRONG: list[tuple[list[str], str]] = [

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -116,6 +117,10 @@ class Child:
     def rename(self, name: bytes) -> None:
         """Set the name that the kernel keeps (Linux)."""
         self._ask("rename", name=os.fsdecode(name))
+
+    def ignore_term(self) -> None:
+        """From now on SIGTERM does nothing to it."""
+        self._ask("ignore_term")
 
     def take_terminal(self, path: str) -> None:
         """Make this terminal the controlling one."""
@@ -281,6 +286,9 @@ class _Kept:
 
     def rename(self, name: str) -> None:
         Path("/proc/self/comm").write_bytes(os.fsencode(name))
+
+    def ignore_term(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def take_terminal(self, path: str) -> None:
         fcntl.ioctl(os.open(path, os.O_RDWR), termios.TIOCSCTTY, 0)

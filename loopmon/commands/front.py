@@ -18,6 +18,7 @@ from loopmon import __version__
 from loopmon.clean import clean
 from loopmon.commands.ls import ls
 from loopmon.commands.monitor import monitor
+from loopmon.commands.stop import stop
 from loopmon.commands.wait import wait
 from loopmon.commands.why import why
 from loopmon.exit_status import ExitStatus
@@ -86,6 +87,7 @@ cli.add_command(monitor)
 cli.add_command(ls)
 cli.add_command(why)
 cli.add_command(wait)
+cli.add_command(stop)
 
 
 def run(args: Sequence[str] | None = None) -> int:

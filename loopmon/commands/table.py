@@ -13,7 +13,18 @@ from loopmon.model import Connection, FindingId, Listener, Process, Snapshot
 
 Cells = tuple[str, ...]
 
-LISTENER_TITLES = ("PORT", "ADDRESS", "PROCESS", "PROJECT", "BRANCH", "CLIENTS", "AGE", "EXPOSED", "FINDINGS", "COMMAND")
+LISTENER_TITLES = (
+    "PORT",
+    "ADDRESS",
+    "PROCESS",
+    "PROJECT",
+    "BRANCH",
+    "CLIENTS",
+    "AGE",
+    "EXPOSED",
+    "FINDINGS",
+    "COMMAND",
+)
 CONNECTION_TITLES = ("FROM", "PROCESS", "TO", "PROCESS", "STATE", "FINDINGS")
 PROCESS_TITLES = ("PID", "PROCESS", "USER", "PROJECT", "BRANCH", "STATUS", "AGE", "COMMAND")
 RIGHT_ALIGNED = frozenset({"PORT", "CLIENTS", "AGE", "PID"})

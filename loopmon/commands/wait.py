@@ -6,27 +6,12 @@ Owns the options only; ``waiting`` does the work and is loaded when it is asked 
 from __future__ import annotations
 
 import math
-import re
-from typing import Any
 
 import click
 
+from loopmon.commands.duration import Duration
 from loopmon.commands.options import Interval, source_option
 from loopmon.sources import SourceChoice
-
-UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-class Duration(click.ParamType[float]):
-    """``30s``, ``500ms``, ``2m``, ``1h``, or seconds without a unit."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)?", str(value), re.ASCII)
-        if not found:
-            self.fail(f"{value!r} is not a duration such as 30s, 500ms or 2m", param, ctx)
-        return float(found[1]) * UNITS_S[found[2] or "s"]
 
 
 @click.command("wait")

@@ -9,50 +9,40 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from textual import events, on
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from loopmon.exit_status import ExitStatus
 from loopmon.filter import Filter
-from loopmon.findings.kinds import KINDS
-from loopmon.model import Connection, Frame, Listener, ProcessId, Scope
-from loopmon.tui.clients import Clients, one
+from loopmon.model import Frame, Scope
+from loopmon.tui.clients import Clients
 from loopmon.tui.filter_line import FilterLine
+from loopmon.tui.freezing import Freezing
 from loopmon.tui.glyphs import Glyphs
 from loopmon.tui.header import Header
 from loopmon.tui.help import HelpScreen
+from loopmon.tui.key_line import KeyLine
 from loopmon.tui.keys import APP_BINDINGS, TABLE_BINDINGS
 from loopmon.tui.listeners import Listeners
 from loopmon.tui.live_table import LiveTable
+from loopmon.tui.looking import Looking
 from loopmon.tui.process import ProcessPane
+from loopmon.tui.row_keys import ROW_ACTIONS, RowKeys
 from loopmon.tui.signals import Signals
-from loopmon.tui.subject import Subject, renewed, subject_of
 from loopmon.tui.ticker import Ticker
-from loopmon.tui.tour import Tour, rows_of, worth_a_stop
 from loopmon.tui.view import View
+from loopmon.tui.walk import WIDE
 
 MIN_WIDTH, MIN_HEIGHT = 60, 15
-WIDE = 120
 SILENCE_S = 5.0
 """With no frame for three intervals and this long, the screen says that what it shows is old."""
-
-
-class Looking(Protocol):
-    """What the app needs of the monitor."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def look_now(self) -> None: ...
-    def set_scope(self, scope: Scope) -> None: ...
-    def set_focus(self, process: ProcessId | None) -> None: ...
-    def set_away(self, away: bool) -> None: ...
 
 
 class FrameReady(Message):
@@ -63,7 +53,7 @@ class FrameReady(Message):
         self.frame = frame
 
 
-class LoopmonApp(App[int]):
+class LoopmonApp(RowKeys):
     """The live monitor. Its result is the exit status."""
 
     CSS_PATH = "app.tcss"
@@ -83,10 +73,8 @@ class LoopmonApp(App[int]):
         on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_interrupt`` is called when leaving at once begins."""
-        super().__init__()
-        self._glyphs = glyphs or Glyphs()
+        super().__init__(View(wanted=wanted or Filter()), glyphs or Glyphs())
         self._scope = scope or Scope()
-        self._view = View(wanted=wanted or Filter())
         self._monitor = make_monitor(self._hand_over)
         self._on_interrupt = on_interrupt
         self._signals = Signals(on_interrupt)
@@ -94,13 +82,6 @@ class LoopmonApp(App[int]):
         self._frame_at = time.monotonic()
         self._paused = False
         self._held_back = 0
-        self._subject: Subject | None = None
-        self._followed: Listeners | Clients | None = None
-        """The table whose cursor says what the process pane shows; None where that was chosen otherwise."""
-        self._left: Listeners | Clients | None = None
-        """The table to come back to from the process pane."""
-        self._came_from: list[str] = []
-        self._tour = Tour()
         if theme is not None:
             self.theme = theme
 
@@ -113,7 +94,7 @@ class LoopmonApp(App[int]):
             yield ProcessPane(self._view, self._glyphs)
         yield FilterLine(self._view.wanted.text)
         yield Ticker()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
         yield Static("", id="too-small", markup=False)
 
     def on_mount(self) -> None:
@@ -144,6 +125,8 @@ class LoopmonApp(App[int]):
             and (self._latest.snapshot.scope != frame.snapshot.scope)
         )
         self._latest, self._frame_at = frame, time.monotonic()
+        if any(isinstance(screen, Freezing) for screen in self.screen_stack):
+            return
         if self._paused and not rescoped:
             self._held_back += len(frame.changes)
             self.query_one(Ticker).hold_back(self._held_back)
@@ -154,6 +137,11 @@ class LoopmonApp(App[int]):
             self._held_back = 0
             self.query_one(Ticker).hold_back(0 if self._paused else None)
         self._show_frame(frame)
+
+    def _thaw(self, _result: None) -> None:
+        if self._latest is not None and not self._paused:
+            self._view.marks.clear()
+            self._show_frame(self._latest)
 
     def _show_frame(self, frame: Frame) -> None:
         if self._view.take(frame):
@@ -174,54 +162,6 @@ class LoopmonApp(App[int]):
         silent_s = time.monotonic() - self._frame_at
         due_s = max(SILENCE_S, 3 * self._latest.interval_s) if self._latest else SILENCE_S
         self.query_one(Header).show(self._latest, paused=self._paused, silent_s=silent_s if silent_s > due_s else None)
-
-    # The process pane
-
-    @on(LiveTable.Highlighted)
-    def _follow_cursor(self, message: LiveTable.Highlighted) -> None:
-        if message.table is self._followed:
-            self._show_subject()
-
-    @on(events.DescendantFocus)
-    def _follow_focus(self, event: events.DescendantFocus) -> None:
-        if isinstance(event.widget, Listeners | Clients):
-            self._followed = self._left = event.widget
-            self._show_subject()
-        self.refresh_bindings()
-
-    @on(LiveTable.Opened)
-    def _open(self, message: LiveTable.Opened) -> None:
-        """What is opened stays, whatever becomes of its row."""
-        self._subject = subject_of(message.table.cursor_row)
-        self._followed = None
-        self._zoom()
-
-    @property
-    def _shows_process(self) -> bool:
-        return self.default_screen.has_class("-zoomed") or self.size.width >= WIDE
-
-    def _zoom(self) -> None:
-        self.default_screen.add_class("-zoomed")
-        self._show_subject()
-        self.query_one(ProcessPane).focus()
-        self.refresh_bindings()
-
-    def _unzoom(self) -> None:
-        self.default_screen.remove_class("-zoomed")
-        (self._left or self.query_one(Listeners)).focus()
-        self.refresh_bindings()
-
-    def _show_subject(self) -> None:
-        if self._followed is not None:
-            self._subject = subject_of(self._followed.cursor_row)
-        elif self._subject is not None:
-            self._subject = renewed(self._subject, self._view.snapshot)
-        self._monitor.set_focus(self._subject.process if self._subject else None)
-        if self._shows_process:
-            self.query_one(ProcessPane).show(self._subject)
-
-    def _tables(self) -> tuple[Listeners, Clients]:
-        return self.query_one(Listeners), self.query_one(Clients)
 
     # Keys
 
@@ -255,80 +195,6 @@ class LoopmonApp(App[int]):
         elif self._view.wanted:
             line.clear()
 
-    def action_other_end(self) -> None:
-        """From a client to the listener that serves it; where that is not shown, to the server's process."""
-        listeners, clients = self._tables()
-        row = clients.cursor_row
-        if row is None:
-            return
-        connection = one(row)
-        if connection.listener_id and listeners.move_to(connection.listener_id):
-            listeners.focus()
-        elif connection.server.owners:
-            self._followed = None
-            self._subject = Subject(connection.server.owners[0].process, connection)
-            self._show_subject()
-            if not self._shows_process:
-                self._zoom()
-        else:
-            self.query_one(Ticker).note("Nobody is known at the other end.")
-            return
-        self._came_from.append(row.id)
-
-    def action_came_from(self) -> None:
-        clients = self.query_one(Clients)
-        while self._came_from:
-            if clients.move_to(self._came_from.pop()):
-                self.default_screen.remove_class("-zoomed")
-                self._followed = clients
-                clients.focus()
-                self._show_subject()
-                return
-        self.query_one(Ticker).note("Nothing to go back to: f goes from a client to its server.")
-
-    def action_next_finding(self) -> None:
-        """To the row of the next finding, the worst first and round again; one about the system has none."""
-        snapshot = self._view.snapshot
-        found = worth_a_stop(snapshot.findings if snapshot else ())
-        finding = self._tour.following(found)
-        if snapshot is None or finding is None:
-            self.query_one(Ticker).note("Nothing to look at.")
-            return
-        keys = rows_of(finding, snapshot)
-        table = next((table for table in self._tables() if any(map(table.move_to, keys))), None)
-        self.query_one(Ticker).note(f"{self._tour.place(found)}: {KINDS[finding.id].word}: {finding.title}")
-        if table is not None:
-            self._followed = table
-            self.default_screen.remove_class("-zoomed")
-            table.focus()
-            self._show_subject()
-        else:
-            self._followed, self._subject = None, Subject(None, finding=finding)
-            self._show_subject()
-            if not self._shows_process:
-                self._zoom()
-
-    def action_why(self) -> None:
-        row = self._subject.row if self._subject else None
-        if row is None and isinstance(self.focused, Clients | Listeners) and self.focused.cursor_row is not None:
-            row = one(self.focused.cursor_row) if isinstance(self.focused, Clients) else self.focused.cursor_row
-        if row is None:
-            self.query_one(Ticker).note("No row to explain: W asks for an address.")
-        else:
-            self._explain(row)
-
-    def action_ask_why(self) -> None:
-        self._explain(None)
-
-    def _explain(self, row: Listener | Connection | None) -> None:
-        from loopmon.tui.why import WhyScreen, target_of  # what it needs would make the start slower
-
-        if self._view.snapshot is None:
-            self.query_one(Ticker).note("Nothing is known yet.")
-            return
-        target = target_of(row) if row else None
-        self.push_screen(WhyScreen(self._view.snapshot, target, self._glyphs, self._view.formerly))
-
     def action_group(self) -> None:
         self._view.grouped = not self._view.grouped
         self.query_one(Clients).set_grouped()
@@ -336,12 +202,12 @@ class LoopmonApp(App[int]):
     def action_time_wait(self) -> None:
         self._view.time_wait = not self._view.time_wait
         self.query_one(Clients).show()
-        self.query_one(Ticker).note(f"TIME_WAIT {'shown' if self._view.time_wait else 'hidden'}")
+        self.note(f"TIME_WAIT {'shown' if self._view.time_wait else 'hidden'}")
 
     def action_ipv6(self) -> None:
         self._scope = Scope(ipv6=not self._scope.ipv6, bound_only=self._scope.bound_only)
         self._monitor.set_scope(self._scope)
-        self.query_one(Ticker).note(f"::1 {'shown' if self._scope.ipv6 else 'hidden'}")
+        self.note(f"::1 {'shown' if self._scope.ipv6 else 'hidden'}")
 
     def action_pause(self) -> None:
         self._paused = not self._paused
@@ -379,7 +245,9 @@ class LoopmonApp(App[int]):
         yield SystemCommand("Theme", "choose other colours", self.action_change_theme)
         for binding in APP_BINDINGS:
             if binding.action not in {"command_palette", "back_out", "interrupt"}:
-                yield SystemCommand(binding.description, binding.tooltip, partial(self.run_action, binding.action))
+                reason = self.why_not(binding.action) if binding.action in ROW_ACTIONS else None
+                meaning = f"not now: {reason}" if reason else binding.tooltip
+                yield SystemCommand(binding.description, meaning, partial(self.run_action, binding.action))
         if isinstance(table := screen.focused, LiveTable):
             for binding in TABLE_BINDINGS:
                 run = partial(self.run_action, binding.action, table)

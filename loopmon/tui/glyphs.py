@@ -17,11 +17,21 @@ class Glyphs:
     ellipsis: str = "…"
     ascending: str = "▲"
     descending: str = "▼"
+    mask: str = "••••••"
     ascii_only: bool = False
 
 
 ASCII = Glyphs(
-    to="->", under="<-", times="x", dot="-", dash="-", ellipsis="~", ascending="^", descending="v", ascii_only=True
+    to="->",
+    under="<-",
+    times="x",
+    dot="-",
+    dash="-",
+    ellipsis="~",
+    ascending="^",
+    descending="v",
+    mask="******",
+    ascii_only=True,
 )
 
 NEW, GONE, FINDING = "+", "-", "!"

@@ -28,5 +28,9 @@ class StateFileHandler(logging.FileHandler):
 def log_to_file() -> None:
     logger = logging.getLogger("loopmon")
     logger.propagate = False
-    if not logger.handlers:
+    if logger.handlers:
+        return
+    try:
         logger.addHandler(StateFileHandler())
+    except OSError:
+        logger.addHandler(logging.NullHandler())  # nowhere to write to
