@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from loopmon.model import Endpoint
 
+LOCAL = ("127.0.0.1", "::1")
+"""What ``localhost`` means where nobody says otherwise."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 _MAPPED = int(ipaddress.IPv6Address("::ffff:0:0"))
 _LOOPBACK_NET = 127 << 24

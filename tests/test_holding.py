@@ -7,9 +7,9 @@ from making import both_ends, listening, process, reading, socket
 from zoo import wait_for
 
 from loopmon.commands.lookout import Lookout
+from loopmon.holding import Obstacle, servers, why_no_server, why_not_free
 from loopmon.model import Endpoint, Process, ProcessId, Protocol, Socket, Status
 from loopmon.sources import Reading, SourceError
-from loopmon.why.holding import Obstacle, servers, why_no_server, why_not_free
 
 NODE, CURL = process(4312), process(8123, "curl")
 PROCESSES: dict[ProcessId, Process] = {NODE.id: NODE, CURL.id: CURL}

@@ -19,10 +19,11 @@ READERS = ("commands", "tui", "history")
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 BEYOND = {
-    "sources": ("observe", "findings", "actions", *READERS),
-    "observe": ("findings", "actions", *READERS),
-    "findings": ("actions", *READERS),
-    "actions": READERS,
+    "sources": ("observe", "findings", "actions", "why", *READERS),
+    "observe": ("findings", "actions", "why", *READERS),
+    "findings": ("actions", "why", *READERS),
+    "actions": ("why", *READERS),
+    "why": READERS,
     "tui": ("commands",),
     "history": ("commands", "tui"),
 }

@@ -10,10 +10,10 @@ from enum import StrEnum
 from loopmon import words
 from loopmon.actions.bind import IN_USE, try_bind
 from loopmon.actions.plan import Plan
+from loopmon.address import LOCAL, WILDCARDS
 from loopmon.clean import clean
-from loopmon.model import Listener, Process, ProcessId, Protocol, Snapshot, Status
-from loopmon.why.case import LOCAL
-from loopmon.why.holding import reaches
+from loopmon.holding import reaches
+from loopmon.model import Listener, Process, ProcessId, Protocol, Snapshot, Socket, Status
 
 WATCH_S = 2.0
 """So long a port must stay free: supervisors wait a second or two before they start a server again."""
@@ -118,13 +118,18 @@ def _blocker(wanted: Listener, plan: Plan, snapshot: Snapshot) -> str:
     return _left_over(plan, snapshot) or "the port is in use"
 
 
+def _keeps(found: Socket, wanted: Listener) -> bool:
+    same_place = found.laddr.ip == wanted.laddr.ip or wanted.laddr.ip in WILDCARDS
+    return found.laddr.port == wanted.laddr.port and same_place
+
+
 def _left_over(plan: Plan, snapshot: Snapshot) -> str | None:
     """What old connections still have the port, and for how long."""
     ends = [
         found
         for row in snapshot.connections
         for end in (row.client, row.server)
-        if (found := end.socket) and found.laddr.port in plan.ports
+        if (found := end.socket) and any(_keeps(found, wanted) for wanted in plan.listeners)
     ]
     waits = [found.expires_at - snapshot.taken_at for found in ends if found.expires_at is not None]
     waiting = sum(found.status is Status.TIME_WAIT for found in ends)

@@ -6,12 +6,13 @@ import textwrap
 from typing import Any
 
 from loopmon import words
+from loopmon.address import LOCAL
 from loopmon.clean import clean
 from loopmon.commands.look import look_once
 from loopmon.model import Protocol, Scope
 from loopmon.sources import SourceChoice
 from loopmon.why.answer import Answer
-from loopmon.why.case import LOCAL, Case
+from loopmon.why.case import Case
 from loopmon.why.inquiry import connect, inquire
 from loopmon.why.target import Target
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from loopmon.actions.probe import TIMEOUT_S, Outcome, probe
+from loopmon.holding import Obstacle
 from loopmon.model import Endpoint, Owner, Socket
-from loopmon.why.holding import Obstacle
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Between probes of the same server, doubled each time: those that a hung server does not take fill its queue."""

@@ -19,12 +19,12 @@ from loopmon.actions.outcome import Outcome, conclude, write_down
 from loopmon.actions.plan import Plan, Victim, make_plan
 from loopmon.actions.preview import preview
 from loopmon.actions.stopping import Stopping
-from loopmon.address import WILDCARDS
+from loopmon.address import LOCAL, WILDCARDS
 from loopmon.exit_status import ExitStatus
 from loopmon.model import Endpoint, Listener, Process, Scope, Snapshot
 from loopmon.observe.observer import Observer
 from loopmon.sources import SourceChoice, open_source
-from loopmon.why.case import LOCAL, Case
+from loopmon.why.case import Case
 from loopmon.why.target import Target, TargetError, is_localhost, parse_target
 from loopmon.why.verdict import judge
 

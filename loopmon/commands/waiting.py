@@ -18,10 +18,10 @@ from loopmon.commands.lookout import Lookout
 from loopmon.commands.prober import Prober
 from loopmon.commands.wish import Wish
 from loopmon.exit_status import ExitStatus
+from loopmon.holding import Obstacle, servers, why_no_server, why_not_free
 from loopmon.model import Endpoint, Process, Socket
 from loopmon.observe.processes import ProcessTable
 from loopmon.sources import SourceChoice, open_source
-from loopmon.why.holding import Obstacle, servers, why_no_server, why_not_free
 
 MIN_WHOLE_INTERVAL_S = 0.25
 """Between looks at the whole table, where there is no cheaper look at the listeners."""

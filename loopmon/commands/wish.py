@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loopmon import words
-from loopmon.address import WILDCARDS, is_loopback, unmap
+from loopmon.address import LOCAL, WILDCARDS, is_loopback, unmap
 from loopmon.machine import has_ipv6_loopback
 from loopmon.model import Endpoint
 from loopmon.why.target import Target, TargetError, is_localhost, parse_target
 
 MAX_SHOWN = 60
-LOCALHOST = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def _ips(target: Target, *, free: bool) -> tuple[str, ...]:
     if host is None:
         return ("127.0.0.1", "0.0.0.0") if free else ("127.0.0.1",)
     if is_localhost(host):
-        return LOCALHOST if not free or has_ipv6_loopback() else LOCALHOST[:1]
+        return LOCAL if not free or has_ipv6_loopback() else LOCAL[:1]
     ip = "0.0.0.0" if host == "*" else _literal(host)
     if ip is not None and ip in WILDCARDS:
         return (ip,) if free else ("::1" if ip == "::" else "127.0.0.1",)

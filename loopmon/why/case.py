@@ -11,12 +11,10 @@ from loopmon import words
 from loopmon.actions.bind import Bind
 from loopmon.actions.probe import Probe
 from loopmon.address import WILDCARDS, is_loopback, unmap
+from loopmon.holding import reaches, servers
 from loopmon.machine import Machine
 from loopmon.model import Connection, Endpoint, Finding, FindingId, Listener, Protocol, Snapshot, Status
-from loopmon.why.holding import reaches, servers
 from loopmon.why.target import Target, is_localhost
-
-LOCAL = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)

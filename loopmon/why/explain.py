@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from loopmon import words
 from loopmon.actions.bind import Bind
 from loopmon.actions.probe import Outcome, Probe
+from loopmon.address import LOCAL
 from loopmon.clean import clean
 from loopmon.firewall import blocks
+from loopmon.holding import why_not_free
 from loopmon.model import Endpoint, FindingId, Listener, PortClass, Socket
 from loopmon.ports import port_class
 from loopmon.why.answer import Answer, Line, Section, Weight
-from loopmon.why.case import LOCAL, Case
-from loopmon.why.holding import why_not_free
+from loopmon.why.case import Case
 from loopmon.why.verdict import judge
 
 _CLASSES = {
