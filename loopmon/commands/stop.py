@@ -33,7 +33,10 @@ SIGNALS = tuple(name for name in ("TERM", "INT", "HUP", "QUIT", "KILL") if hasat
 def stop(
     what: tuple[str, ...], yes: bool, dry_run: bool, force: bool, timeout: float, signal_name: str, source: str
 ) -> int:
-    """Stop what listens on each WHAT (a port, an address, or pid:4312), and prove the port free."""
+    """Stop what listens, and prove the port free.
+
+    WHAT is a port, an address, or pid:4312.
+    """
     from loopmon.commands.stopper import Stopper
     from loopmon.sources import SourceChoice
     from loopmon.why.target import TargetError

@@ -33,7 +33,10 @@ def wait(
     source: str,
     interval: float,
 ) -> int:
-    """Wait until something accepts on each WHAT: a port, an address, a URL or an error text with one in it."""
+    """Wait until a server accepts, or a port is free.
+
+    WHAT is a port, an address, a URL or an error text with one in it; of several all are waited for.
+    """
     if free and (by is not None or probe):
         raise click.UsageError(f"--free and {'--probe' if probe else '--by'} exclude each other")
     from loopmon.commands.waiting import Waiting

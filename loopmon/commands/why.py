@@ -17,7 +17,10 @@ from loopmon.exit_status import ExitStatus
 @click.option("--probe", "probing", is_flag=True, help="Make one real connection, and say what became of it.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
 def why(what: tuple[str, ...], source: str, demo: bool, probing: bool, as_json: bool) -> int:
-    """Explain a port, an address, a URL or a pasted error: who has it, and why a connection fails. '-' reads stdin."""
+    """Explain a port: who has it, why it fails.
+
+    WHAT is a port, an address, a URL or a pasted error message; '-' reads it from stdin.
+    """
     from loopmon.commands.explanation import document, gather, text
     from loopmon.why.explain import explain
     from loopmon.why.target import TargetError, parse_target

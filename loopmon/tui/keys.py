@@ -32,9 +32,9 @@ APP_BINDINGS = (
         "exclamation_mark", "next_finding", "Look at", id="next-finding", key_display="!",
         tooltip="to the next row that is worth looking at, the worst first",
     ),
-    Binding("x", "stop", "Stop", id="stop", tooltip="what listens here, after a look at who that is and who minds"),
+    Binding("x", "stop", "Stop", id="stop", tooltip="what listens here; first it shows who that is and what it costs"),
     Binding("w", "why", "Why", id="why", tooltip="explain this row's port: who answers, what is wrong, what to do"),
-    Binding("W", "ask_why", "Why", id="ask-why", show=False, tooltip="the same for an address or a pasted error"),
+    Binding("W", "ask_why", "Ask why", id="ask-why", show=False, tooltip="the same for an address or a pasted error"),
     Binding("o", "open_in_browser", "Open in browser", id="browser", show=False, tooltip="the server of this row"),
     Binding("y", "copy_address", "Copy", id="copy", show=False, tooltip="this row's address; of a client its own"),
     Binding(
