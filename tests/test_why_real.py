@@ -93,7 +93,7 @@ def test_a_server_whose_terminal_was_closed_is_left_over(strays: Strays) -> None
         told = why_until("left-over", str(server.port))
     assert "and looks left over (3 of 6 signs)" in told["headline"]
     assert "is closed" in told["evidence"][0]
-    assert told["remedies"][0].endswith(f"kill {server.pid}")
+    assert told["remedies"][0].endswith(f" {server.pid}: x, or loopmon stop {server.port}")
     assert "left-over" in marks(server.port)
 
 
