@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from zoo import Zoo
 
-SCRUBBED = ("NO_COLOR", "COLORTERM", "FORCE_COLOR")
+SCRUBBED = ("NO_COLOR", "COLORTERM", "FORCE_COLOR", "COLUMNS", "LINES")
 
 
 @pytest.fixture(autouse=True)

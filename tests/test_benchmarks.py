@@ -1,4 +1,4 @@
-"""What it costs, printed: ``pytest -m benchmark -s``. Nothing here fails because a machine is slow."""
+"""What it costs, printed: ``pytest -n 0 -m benchmark -s``. Nothing here fails because a machine is slow."""
 
 from __future__ import annotations
 

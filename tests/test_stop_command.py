@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from servers import Servers, has_ended
 from stops import Stops
@@ -61,6 +62,7 @@ def test_workers_with_sockets_of_their_own_are_one_server(servers: Servers, stop
 def test_a_stopped_job_ends(servers: Servers, stop: Stops) -> None:
     server = servers.start("serve")
     os.kill(server.pid, signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(server.pid).status() == psutil.STATUS_STOPPED, "a server that is stopped")
     assert stop(server.port, "--yes").returncode == 0
     assert has_ended(server.pid)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from servers import Server, Servers, has_ended
 from stops import Machine
@@ -85,6 +86,7 @@ def test_what_a_server_has_started_goes_with_it(servers: Servers) -> None:
 def test_a_stopped_job_gets_cont_as_well_and_ends(servers: Servers) -> None:
     server = servers.start("serve")
     os.kill(server.pid, signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(server.pid).status() == psutil.STATUS_STOPPED, "a server that is stopped")
     with Stopping(plan_for(server.pid)) as stopping:
         stopping.send(signal.SIGTERM)
         assert stopping.wait(60)
@@ -93,10 +95,12 @@ def test_a_stopped_job_gets_cont_as_well_and_ends(servers: Servers) -> None:
 def test_a_stopped_job_that_ignores_term_goes_on(servers: Servers) -> None:
     server = servers.start("stubborn")
     os.kill(server.pid, signal.SIGSTOP)
+    job = psutil.Process(server.pid)
+    wait_for(lambda: job.status() == psutil.STATUS_STOPPED, "a server that is stopped")
     with Stopping(plan_for(server.pid)) as stopping:
         stopping.send(signal.SIGTERM)
         assert not stopping.wait(SHORT_S)
-        wait_for(lambda: Path(f"/proc/{server.pid}/stat").read_text().split()[2] != "T", "a server that goes on")
+        wait_for(lambda: job.status() != psutil.STATUS_STOPPED, "a server that goes on")
 
 
 def test_one_that_ignores_term_remains_until_it_is_killed(servers: Servers, zoo: Zoo) -> None:
