@@ -19,6 +19,7 @@ from zoo import TIMEOUT_S, Zoo, wait_for
 from loopmon.model import Frame, ProcessId, Socket, Status
 from loopmon.observe import monitor as monitor_module
 from loopmon.observe.monitor import Monitor
+from loopmon.sources import sock_diag
 from loopmon.sources.sock_diag import MAX_FOCUSED, SockDiagSource, SockDiagUnavailableError
 
 if sys.platform != "linux":
@@ -28,7 +29,9 @@ HOUR_S = 3600.0
 
 
 @pytest.fixture
-def source() -> Iterator[SockDiagSource]:
+def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[SockDiagSource]:
+    """However many sockets other tests have open."""
+    monkeypatch.setattr(sock_diag, "MAX_AROUND", 1_000_000)
     try:
         opened = SockDiagSource(follow=False)
         opened.check()
@@ -119,6 +122,19 @@ def test_otherwise_a_look_in_between_tells_nothing_of_connections(
         assert reading is None or figures(reading.sockets, ends) == before
         wait_for(lambda: source.read_listeners(focus) is None, "nothing to tell")
         assert figures(source.read(focus).sockets, ends)[1].bytes_received == len(b"unseen")
+
+
+def test_among_very_many_sockets_nothing_is_asked_in_between(
+    talk: Begin, source: SockDiagSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = talk()
+    monkeypatch.setattr(sock_diag, "MAX_AROUND", 1)
+    settle(source, myself())
+    before = figures(source.read(myself()).sockets, ends)
+    ends.client.sendall(b"unseen")
+    reading = source.read_listeners(myself())
+    assert reading is None or figures(reading.sockets, ends) == before
+    assert figures(source.read(myself()).sockets, ends)[1].bytes_received == len(b"unseen")
 
 
 def test_a_connection_that_goes_in_between_stays_until_the_next_whole_look(talk: Begin, source: SockDiagSource) -> None:

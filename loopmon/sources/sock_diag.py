@@ -33,6 +33,8 @@ WALK_EVERY = 10
 """Looks, for tables that the kernel counts as empty."""
 MAX_FOCUSED = 32
 """So many sockets a process may have for its connections to be asked for one by one between two looks."""
+MAX_AROUND = 2_000
+"""And so many there may be in all: each such reading is paired, judged and drawn like a whole one."""
 
 _KERNEL_HELD = frozenset({Status.TIME_WAIT, Status.SYN_RECV})
 _ACCEPTABLE = frozenset({Status.ESTABLISHED, Status.CLOSE_WAIT})
@@ -140,9 +142,9 @@ class SockDiagSource:
         return self._news is not _News.NONE
 
     def _connections_of(self, focus: ProcessId) -> list[tuple[Dump, bytes]]:
-        """None of a process that has so many that the whole look serves them better."""
+        """None of a process that has so many, or among so many, that the whole look serves them better."""
         if self._focused_at != (focus, self._looks):
-            inodes = self._owners.held_by(focus)
+            inodes = self._owners.held_by(focus) if len(self._sockets) <= MAX_AROUND else frozenset()
             self._focused_at = (focus, self._looks)
             self._focused = [
                 (dump, cookie)
