@@ -82,8 +82,8 @@ class Facts:
         """What a finding about this row, or about a process in it, names as its subject."""
         if isinstance(self.row, Finding):
             return frozenset({self.row.subject})
-        own = {f"{type(self.row).__name__.lower()}:{self.row.id}"} if not isinstance(self.row, Process) else set()
-        return frozenset(own | {f"process:{identity.pid}" for identity in self.identities})
+        own = {self.row.subject} if not isinstance(self.row, Process) else set()
+        return frozenset(own | {identity.subject for identity in self.identities})
 
     @cached_property
     def text(self) -> str:

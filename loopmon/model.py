@@ -78,6 +78,11 @@ class ProcessId(NamedTuple):
     pid: int
     create_time: float
 
+    @property
+    def subject(self) -> str:
+        """As a finding about it names it."""
+        return f"process:{self.pid}"
+
 
 class Owner(NamedTuple):
     """A process that holds a socket, and the descriptor it holds it by (-1 where that is not known)."""
@@ -126,6 +131,10 @@ class Ancestor(NamedTuple):
 
     process: ProcessId
     name: str
+
+
+DELETED = " (deleted)"
+"""What the kernel writes behind the path of something that has been removed (proc(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +198,11 @@ class Listener:
         return self.socket.id
 
     @property
+    def subject(self) -> str:
+        """As a finding about it names it."""
+        return f"listener:{self.id}"
+
+    @property
     def laddr(self) -> Endpoint:
         return self.socket.laddr
 
@@ -239,6 +253,11 @@ class Connection:
     """The listener that the server end belongs to, if it is still there."""
     first_seen: float
     seen_opening: bool
+
+    @property
+    def subject(self) -> str:
+        """As a finding about it names it."""
+        return f"connection:{self.id}"
 
     @property
     def status(self) -> Status:

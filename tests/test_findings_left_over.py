@@ -73,8 +73,8 @@ def test_signs_that_could_not_be_looked_for_are_not_counted() -> None:
         pytest.param(CLOSED, Certainty.LIKELY, id="its window was closed"),
         pytest.param(server(TERMINAL_GONE), Certainty.POSSIBLE, id="only its terminal is gone"),
         pytest.param(server(cwd="/tmp/x (deleted)"), Certainty.LIKELY, id="its folder was deleted"),
-        pytest.param(server(TO_PIPE, parent_gone=True), Certainty.LIKELY, id="its parent ended, the shell has not"),
-        pytest.param(server(DAEMON, parent_gone=True), Certainty.LIKELY, id="an orphan in a shell that is still there"),
+        pytest.param(server(TO_PIPE, parent_gone=True), Certainty.POSSIBLE, id="its parent ended, the shell has not"),
+        pytest.param(server(DAEMON, parent_gone=True), Certainty.POSSIBLE, id="an orphan in a living shell"),
         pytest.param(
             server(TO_PIPE, session_gone=True, parent_gone=True), Certainty.LIKELY, id="it writes to a reader of old"
         ),

@@ -211,3 +211,13 @@ def _bare(found: Socket | None) -> Socket | None:
 
 def test_of_what_is_not_known_nothing_is_found() -> None:
     assert not judged(*(replace(blind(), taken_at=NOW + 60 * n) for n in range(3)))
+
+
+def test_workers_that_are_replaced_all_day_leave_nothing_behind() -> None:
+    judge, kept = Judge(), set[int]()
+    for turn in range(50):
+        pids = (10, 100 + turn)
+        held = [listening("127.0.0.1:3000", *pids, id="tcp:one")]
+        judge.judge(look(held, processes=[process(pid, "gunicorn") for pid in pids], after_s=turn))
+        kept.add(sum(len(holders) for holders in judge._past.holders.values()))
+    assert kept == {2}

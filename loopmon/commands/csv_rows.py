@@ -56,7 +56,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> Iterator[tuple[str, obj
     yield from _holder(socket.owners, snapshot)
     yield from (("exposed", str(listener.exposed).lower()), ("connections", listener.connections))
     yield "owner_unknown", socket.owner_unknown
-    yield "findings", _findings(f"listener:{listener.id}", snapshot)
+    yield "findings", _findings(listener.subject, snapshot)
     age = listener_age(listener, snapshot.taken_at)
     yield "age_s", None if age.basis is AgeBasis.AT_LEAST else round(age.seconds)
 
@@ -69,7 +69,7 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Iterator[tuple[st
     yield from _holder(client.owners, snapshot)
     yield from ((f"peer_{key}", value) for key, value in _holder(server.owners, snapshot) if key in {"pid", "process"})
     yield "owner_unknown", client.socket.owner_unknown if client.socket else None
-    yield "findings", _findings(f"connection:{connection.id}", snapshot)
+    yield "findings", _findings(connection.subject, snapshot)
 
 
 def _process(process: Process, snapshot: Snapshot) -> Iterator[tuple[str, object]]:
@@ -77,7 +77,7 @@ def _process(process: Process, snapshot: Snapshot) -> Iterator[tuple[str, object
     yield from (("kind", "process"), ("pid", process.id.pid), ("status", process.status))
     yield from _details(process)
     yield "age_s", None if age_s is None else round(age_s)
-    yield "findings", _findings(f"process:{process.id.pid}", snapshot)
+    yield "findings", _findings(process.id.subject, snapshot)
 
 
 def _findings(subject: str, snapshot: Snapshot) -> str:

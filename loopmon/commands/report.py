@@ -11,9 +11,9 @@ from loopmon.model import Finding, Snapshot
 
 def report(snapshot: Snapshot, findings: Iterable[Finding]) -> str:
     """Nothing for none."""
-    places = {f"listener:{row.id}": words.listener_label(row) for row in snapshot.listeners}
+    places = {row.subject: words.listener_label(row) for row in snapshot.listeners}
     places |= {
-        f"connection:{row.id}": f"{words.endpoint(row.client.addr)} to {words.endpoint(row.server.addr)}"
+        row.subject: f"{words.endpoint(row.client.addr)} to {words.endpoint(row.server.addr)}"
         for row in snapshot.connections
     }
     return "\n".join(

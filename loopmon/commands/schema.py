@@ -63,7 +63,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> dict[str, Any]:
         "queue": socket.recv_queue,
         "backlog": socket.send_queue,
         "connections": listener.connections,
-        "findings": _findings_on(f"listener:{listener.id}", snapshot),
+        "findings": _findings_on(listener.subject, snapshot),
     }
 
 
@@ -84,7 +84,7 @@ def _connection(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
         "bytes_to_client": to_client,
         "rtt_ms": None if rtt_us is None else rtt_us / 1000,
         "retransmits": sum(retransmits) if retransmits else None,
-        "findings": _findings_on(f"connection:{connection.id}", snapshot),
+        "findings": _findings_on(connection.subject, snapshot),
     }
 
 
@@ -128,7 +128,7 @@ def _process(process: Process, snapshot: Snapshot) -> dict[str, Any]:
         "tty": process.tty,
         "rss_bytes": process.rss_bytes,
         "cpu_percent": process.cpu_percent,
-        "findings": _findings_on(f"process:{process.id.pid}", snapshot),
+        "findings": _findings_on(process.id.subject, snapshot),
     }
 
 

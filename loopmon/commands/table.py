@@ -68,7 +68,7 @@ def _listener(listener: Listener, snapshot: Snapshot) -> Cells:
         str(listener.connections),
         words.age(listener_age(listener, snapshot.taken_at)),
         "exposed" if listener.exposed else "",
-        _look_at(f"listener:{listener.id}", snapshot),
+        _look_at(listener.subject, snapshot),
         words.command_line(holder) if holder else "",
     )
 
@@ -81,7 +81,7 @@ def _connection(connection: Connection, snapshot: Snapshot) -> Cells:
         words.endpoint(server.addr),
         words.end_label(server, snapshot.processes),
         words.state(connection),
-        _look_at(f"connection:{connection.id}", snapshot),
+        _look_at(connection.subject, snapshot),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from loopmon import words
 from loopmon.clean import clean
-from loopmon.findings.make import SYSTEM, inspect, on_connection
+from loopmon.findings.make import SYSTEM, inspect, on_row
 from loopmon.findings.scene import Scene
 from loopmon.model import Certainty, Connection, Finding, FindingId, PortClass, RoleBasis, Severity, Status
 
@@ -35,7 +35,7 @@ def close_wait(scene: Scene) -> Iterator[Finding]:
             FindingId.CLOSE_WAIT,
             Severity.WARNING,
             Certainty.CERTAIN,
-            f"process:{identity.pid}",
+            identity.subject,
             f"{who} does not close {words.count(len(old), 'connection')} that the other side has closed",
             (f"{len(old)} sockets in CLOSE_WAIT, the oldest for {words.duration(oldest_s)}",),
             f"restart it: a descriptor leaks for each; ss -tanp state close-wait | grep pid={identity.pid}",
@@ -51,7 +51,7 @@ def not_reading(scene: Scene) -> Iterator[Finding]:
         if still_s < UNREAD_S:
             continue
         who = words.end_label(end, scene.snapshot.processes)
-        yield on_connection(
+        yield on_row(
             connection,
             FindingId.NOT_READING,
             f"{who} does not read what it was sent",
@@ -116,7 +116,7 @@ def port_stolen(scene: Scene) -> Iterator[Finding]:
         port = client.addr.port
         if client.addr == connection.server.addr:
             who = words.end_label(client, scene.snapshot.processes)
-            yield on_connection(
+            yield on_row(
                 connection,
                 FindingId.PORT_STOLEN,
                 f"{who} is connected to itself on port {port}",
@@ -127,7 +127,7 @@ def port_stolen(scene: Scene) -> Iterator[Finding]:
             )
         elif port not in listening and (reason := _wanted(scene, connection)):
             who = words.end_label(client, scene.snapshot.processes)
-            yield on_connection(
+            yield on_row(
                 connection,
                 FindingId.PORT_STOLEN,
                 f"{who} has port {port} as its client port",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from loopmon import words
 from loopmon.findings.kin import SHELLS, are_related, is_same_program
-from loopmon.findings.make import inspect, label, on_listener
+from loopmon.findings.make import inspect, label, on_row
 from loopmon.findings.scene import Scene
 from loopmon.model import (
     Certainty,
@@ -44,7 +44,7 @@ def inherited(scene: Scene) -> Iterator[Finding]:
             evidence = f"{_names(holders)} is no server: it was started by one, with its socket open"
         else:
             continue
-        yield on_listener(
+        yield on_row(
             row,
             FindingId.INHERITED,
             f"held by {label(holders[0])}, which is not its server",
@@ -61,7 +61,7 @@ def unseen_owner(scene: Scene) -> Iterator[Finding]:
     for row in scene.snapshot.listeners:
         undead = [process for process in scene.holders(row.socket) if process.status == "zombie"]
         if undead:
-            yield on_listener(
+            yield on_row(
                 row,
                 FindingId.UNSEEN_OWNER,
                 f"held by a thread of {label(undead[0])}, whose main thread has ended",
@@ -69,7 +69,7 @@ def unseen_owner(scene: Scene) -> Iterator[Finding]:
                 remedy=f"kill -KILL {undead[0].id.pid} ends all its threads",
             )
         elif not row.socket.owners and row.socket.owner_unknown is OwnerUnknown.NOT_FOUND:
-            yield on_listener(
+            yield on_row(
                 row,
                 FindingId.UNSEEN_OWNER,
                 "no process that can be seen holds it",
@@ -91,7 +91,7 @@ def shared(scene: Scene) -> Iterator[Finding]:
             others = [each for sibling in siblings if sibling is not row for each in scene.holders(sibling.socket)]
             if len(siblings) > 1:
                 strangers = [process for process in others if not any(are_related(process, each) for each in holders)]
-                yield on_listener(
+                yield on_row(
                     row,
                     FindingId.SHARED,
                     f"{len(siblings)} sockets share this port",
@@ -100,7 +100,7 @@ def shared(scene: Scene) -> Iterator[Finding]:
                     severity=Severity.WARNING if strangers and holders else Severity.NOTE,
                 )
             elif len(holders) > 1:
-                yield on_listener(
+                yield on_row(
                     row,
                     FindingId.SHARED,
                     f"{len(holders)} processes share this socket",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from loopmon.findings import connections, holders, left_over, queues, reach
 from loopmon.findings.census import Census, take_census
 from loopmon.findings.kinds import weight
+from loopmon.findings.make import SYSTEM
 from loopmon.findings.scene import Past, Scene, remember
 from loopmon.model import Connection, Finding, Snapshot
 
@@ -85,7 +86,5 @@ def _is_suspicious(scene: Scene) -> bool:
 def _subjects(snapshot: Snapshot) -> set[str]:
     """Of listeners, processes and the system; a connection that has gone takes its finding along."""
     return (
-        {f"listener:{row.id}" for row in snapshot.listeners}
-        | {f"process:{identity.pid}" for identity in snapshot.processes}
-        | {"system"}
+        {row.subject for row in snapshot.listeners} | {identity.subject for identity in snapshot.processes} | {SYSTEM}
     )

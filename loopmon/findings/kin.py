@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from loopmon.findings.left_over import DELETED
-from loopmon.model import Process
+from loopmon.model import DELETED, Process
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh"})
 _ORPHANAGES = frozenset({"systemd", "init", "launchd"})

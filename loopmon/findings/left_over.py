@@ -11,15 +11,13 @@ from enum import StrEnum
 
 from loopmon import words
 from loopmon.clean import clean
-from loopmon.findings.make import label, on_listener
+from loopmon.findings.make import label, on_row
 from loopmon.findings.scene import Scene
-from loopmon.model import Certainty, Finding, FindingId, Listener, Process, Protocol, Ties
+from loopmon.model import DELETED, Certainty, Finding, FindingId, Listener, Process, Protocol, Ties
 from loopmon.units import service_of
 
 IDLE_S = 2 * 3600.0
 """With no client for so long, as far as loopmon has looked on."""
-DELETED = " (deleted)"
-"""What the kernel writes behind the path of something that has been removed (proc(5))."""
 
 _TERMINAL = re.compile(r"/dev/(pts/|tty)\S*")
 _OUTLIVES = re.compile(r"tmux|screen|zellij|mosh-server|code-server|[a-z]+-agent|dbus-daemon", re.I)
@@ -104,8 +102,8 @@ def _deleted(path: str, what: str) -> str | None:
 def _finding(row: Listener, process: Process, signs: dict[Sign, str | None]) -> Finding:
     evidence = [text for text in signs.values() if text]
     seen = {sign for sign, text in signs.items() if text}
-    sure = bool(seen & {Sign.SESSION, Sign.PARENT, Sign.FOLDER})
-    return on_listener(
+    sure = Sign.FOLDER in seen or len(seen & {Sign.TERMINAL, Sign.SESSION, Sign.PARENT}) > 1
+    return on_row(
         row,
         FindingId.LEFT_OVER,
         f"looks left over ({len(evidence)} of {len(signs)} signs)",

@@ -9,8 +9,8 @@ SYSTEM = "system"
 """The subject of what belongs to no row."""
 
 
-def on_listener(
-    row: Listener,
+def on_row(
+    row: Listener | Connection,
     kind: FindingId,
     title: str,
     *evidence: str,
@@ -18,19 +18,7 @@ def on_listener(
     severity: Severity = Severity.WARNING,
     certainty: Certainty = Certainty.CERTAIN,
 ) -> Finding:
-    return Finding(kind, severity, certainty, f"listener:{row.id}", title, evidence, remedy)
-
-
-def on_connection(
-    row: Connection,
-    kind: FindingId,
-    title: str,
-    *evidence: str,
-    remedy: str,
-    severity: Severity = Severity.WARNING,
-    certainty: Certainty = Certainty.CERTAIN,
-) -> Finding:
-    return Finding(kind, severity, certainty, f"connection:{row.id}", title, evidence, remedy)
+    return Finding(kind, severity, certainty, row.subject, title, evidence, remedy)
 
 
 def label(process: Process) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loopmon import words
-from loopmon.findings.make import inspect, label, on_listener
+from loopmon.findings.make import inspect, label, on_row
 from loopmon.findings.scene import Scene
 from loopmon.model import Certainty, Connection, Finding, FindingId, Listener, Process, Protocol, Severity
 
@@ -22,7 +22,7 @@ def stopped(scene: Scene) -> Iterator[Finding]:
         if _is_stopped(holders):
             top = (scene.top_holders(row.socket) or holders)[0]
             waiting = row.socket.recv_queue if row.socket.protocol is Protocol.TCP else 0
-            yield on_listener(
+            yield on_row(
                 row,
                 FindingId.STOPPED,
                 f"{label(top)} is stopped: clients connect and wait",
@@ -46,7 +46,7 @@ def not_accepting(scene: Scene) -> Iterator[Finding]:
         if oldest_s < MIN_WAIT_S or quiet_s < MIN_WAIT_S:
             continue
         backlog = f"; backlog {row.socket.send_queue}" if row.socket.send_queue is not None else ""
-        yield on_listener(
+        yield on_row(
             row,
             FindingId.NOT_ACCEPTING,
             "nobody takes its clients",
@@ -66,7 +66,7 @@ def backlog_full(scene: Scene) -> Iterator[Finding]:
     for row in scene.snapshot.listeners:
         waiting, backlog = row.socket.recv_queue, row.socket.send_queue
         if row.socket.protocol is Protocol.TCP and waiting is not None and backlog is not None and waiting > backlog:
-            yield on_listener(
+            yield on_row(
                 row,
                 FindingId.BACKLOG_FULL,
                 "its queue is full: further clients will time out",

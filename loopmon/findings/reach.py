@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from loopmon import words
 from loopmon.address import WILDCARDS
 from loopmon.findings.kin import are_related
-from loopmon.findings.make import label, on_listener
+from loopmon.findings.make import label, on_row
 from loopmon.findings.scene import Scene
 from loopmon.model import Finding, FindingId, Listener, Protocol, Severity
 
@@ -16,7 +16,7 @@ def exposed(scene: Scene) -> Iterator[Finding]:
     """A fact and often meant, so only a note. UDP sockets are bound to every address to send, not to serve."""
     for row in scene.snapshot.listeners:
         if row.exposed and row.socket.protocol is Protocol.TCP:
-            yield on_listener(
+            yield on_row(
                 row,
                 FindingId.EXPOSED,
                 "reachable from outside this machine",
@@ -45,7 +45,7 @@ def shadowed(scene: Scene) -> Iterator[Finding]:
 
 def _shadowed(scene: Scene, row: Listener, others: list[Listener], port: int) -> Finding:
     told = [f"{words.listener_label(other)} is {_who(scene, other)}" for other in others]
-    return on_listener(
+    return on_row(
         row,
         FindingId.SHADOWED,
         f"another server answers on port {port} too",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from loopmon.findings.census import Census
-from loopmon.model import Listener, PortClass, Process, ProcessId, Protocol, Snapshot, Socket
+from loopmon.model import DELETED, Listener, PortClass, Process, ProcessId, Protocol, Snapshot, Socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Past:
     bound_at: Mapping[str, float] = field(default_factory=dict)
     """By socket: when it was first seen to be bound without listening."""
     holders: Mapping[str, Mapping[ProcessId, Process]] = field(default_factory=dict)
-    """By listener: every process that has held it, as it was then."""
+    """By listener: who holds it, and the last holders that ran another program, as they were then."""
     served: Mapping[int, str] = field(default_factory=dict)
     """TCP ports, but ephemeral ones, that have been listened on since the first look, and who did."""
     client_at: Mapping[str, float] = field(default_factory=dict)
@@ -89,9 +89,16 @@ def remember(scene: Scene) -> Past:
 
 
 def _holders(scene: Scene, row: Listener) -> Mapping[ProcessId, Process]:
-    before = scene.past.holders.get(row.id, {})
+    """Of those that have let go only the programs that no holder runs now: workers that are replaced all day would
+    fill the memory."""
     now = {process.id: process for process in scene.holders(row.socket)}
-    return before if now.keys() <= before.keys() else {**before, **now}
+    programs = {_program(process) for process in now.values()}
+    before = scene.past.holders.get(row.id, {})
+    return {identity: process for identity, process in before.items() if _program(process) not in programs} | now
+
+
+def _program(process: Process) -> str:
+    return (process.exe or process.name).removesuffix(DELETED)
 
 
 def _served(scene: Scene, listeners: list[Listener]) -> Mapping[int, str]:

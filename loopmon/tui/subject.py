@@ -43,12 +43,12 @@ def renewed(subject: Subject, snapshot: Snapshot | None) -> Subject:
 
 def findings_on(subject: Subject, snapshot: Snapshot) -> list[Finding]:
     """About its row, its process, and the other listeners that the process holds; the worst first."""
-    wanted = {f"process:{subject.process.pid}"} if subject.process else set()
+    wanted = {subject.process.subject} if subject.process else set()
     if subject.row is not None:
-        wanted.add(f"{type(subject.row).__name__.lower()}:{subject.row.id}")
+        wanted.add(subject.row.subject)
     elif subject.process is not None:
         wanted |= {
-            f"listener:{row.id}"
+            row.subject
             for row in snapshot.listeners
             if any(owner.process == subject.process for owner in row.socket.owners)
         }

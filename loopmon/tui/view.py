@@ -120,9 +120,9 @@ class View:
         """What was found about a row, or about the process that holds it, the worst first."""
         if not self._findings:
             return []
-        found = list(self._findings.get(f"{type(row).__name__.lower()}:{row.id}", ()))
+        found = list(self._findings.get(row.subject, ()))
         for identity in _blamed(row):
-            found += self._findings.get(f"process:{identity.pid}", ())
+            found += self._findings.get(identity.subject, ())
         return found
 
     @property

@@ -106,7 +106,7 @@ class Case:
         )
 
     def findings(self, row: Listener | Connection) -> Iterator[Finding]:
-        subject = f"{type(row).__name__.lower()}:{row.id}"
+        subject = row.subject
         return (found for found in self.snapshot.findings if found.subject == subject)
 
     def finding(self, row: Listener | Connection, kind: FindingId) -> Finding | None:
